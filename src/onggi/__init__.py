@@ -1,0 +1,3 @@
+"""Onggi: a container platform in Python."""
+
+__version__ = "0.1.0"

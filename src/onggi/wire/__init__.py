@@ -1,0 +1,1 @@
+"""The Engine API's JSON: one module for each noun. Data only, no behaviour."""

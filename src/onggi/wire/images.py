@@ -1,0 +1,144 @@
+"""Images of the Engine API, as JSON (engine-api 1.55)."""
+
+from __future__ import annotations
+
+from msgspec import field
+
+from onggi.wire.base import Wire
+
+
+class DriverData(Wire, frozen=True, kw_only=True):
+    name: str = field(name="Name", default="")
+    data: dict[str, str] = field(name="Data", default_factory=dict)
+
+
+class OCIPlatform(Wire, frozen=True, kw_only=True):
+    architecture: str = field(name="architecture", default="")
+    os: str = field(name="os", default="")
+    os_version: str = field(name="os.version", default="")
+    os_features: list[str] = field(name="os.features", default_factory=list)
+    variant: str = field(name="variant", default="")
+
+
+class OCIDescriptor(Wire, frozen=True, kw_only=True):
+    media_type: str = field(name="mediaType", default="")
+    digest: str = field(name="digest", default="")
+    size: int = field(name="size", default=0)
+    urls: list[str] | None = field(name="urls", default=None)
+    annotations: dict[str, str] | None = field(name="annotations", default=None)
+    data: str | None = field(name="data", default=None)
+    platform: OCIPlatform = field(name="platform", default_factory=OCIPlatform)
+    artifact_type: str | None = field(name="artifactType", default=None)
+
+
+class HealthConfig(Wire, frozen=True, kw_only=True):
+    test: list[str] = field(name="Test", default_factory=list)
+    interval: int = field(name="Interval", default=0)
+    timeout: int = field(name="Timeout", default=0)
+    retries: int = field(name="Retries", default=0)
+    start_period: int = field(name="StartPeriod", default=0)
+    start_interval: int = field(name="StartInterval", default=0)
+
+
+class ImageConfig(Wire, frozen=True, kw_only=True):
+    user: str = field(name="User", default="")
+    exposed_ports: dict[str, dict[str, object]] | None = field(name="ExposedPorts", default=None)
+    env: list[str] = field(name="Env", default_factory=list)
+    cmd: list[str] | None = field(name="Cmd", default=None)
+    healthcheck: HealthConfig | None = field(name="Healthcheck", default=None)
+    args_escaped: bool | None = field(name="ArgsEscaped", default=None)
+    volumes: dict[str, dict[str, object]] = field(name="Volumes", default_factory=dict)
+    working_dir: str = field(name="WorkingDir", default="")
+    entrypoint: list[str] | None = field(name="Entrypoint", default=None)
+    on_build: list[str] | None = field(name="OnBuild", default=None)
+    labels: dict[str, str] = field(name="Labels", default_factory=dict)
+    stop_signal: str | None = field(name="StopSignal", default=None)
+    shell: list[str] | None = field(name="Shell", default=None)
+
+
+class ImageHistoryResponseItem(Wire, frozen=True, kw_only=True):
+    id: str = field(name="Id", default="")
+    created: int = field(name="Created", default=0)
+    created_by: str = field(name="CreatedBy", default="")
+    tags: list[str] = field(name="Tags", default_factory=list)
+    size: int = field(name="Size", default=0)
+    comment: str = field(name="Comment", default="")
+
+
+class ManifestsSize(Wire, frozen=True, kw_only=True):
+    total: int = field(name="Total", default=0)
+    content: int = field(name="Content", default=0)
+
+
+class ImageDataSize(Wire, frozen=True, kw_only=True):
+    unpacked: int = field(name="Unpacked", default=0)
+
+
+class ManifestsImageData(Wire, frozen=True, kw_only=True):
+    platform: OCIPlatform | None = field(name="Platform", default=None)
+    identity: dict[str, object] | None | None = field(name="Identity", default=None)
+    containers: list[str] = field(name="Containers", default_factory=list)
+    size: ImageDataSize = field(name="Size", default_factory=ImageDataSize)
+
+
+class ManifestsAttestationData(Wire, frozen=True, kw_only=True):
+    for_: str = field(name="For", default="")
+
+
+class ImageManifestSummary(Wire, frozen=True, kw_only=True):
+    id: str = field(name="ID", default="")
+    descriptor: OCIDescriptor = field(name="Descriptor", default_factory=OCIDescriptor)
+    available: bool = field(name="Available", default=False)
+    size: ManifestsSize = field(name="Size", default_factory=ManifestsSize)
+    kind: str = field(name="Kind", default="")
+    image_data: ManifestsImageData | None = field(name="ImageData", default=None)
+    attestation_data: ManifestsAttestationData | None = field(name="AttestationData", default=None)
+
+
+class ImageInspectRootFS(Wire, frozen=True, kw_only=True):
+    type: str = field(name="Type", default="")
+    layers: list[str] = field(name="Layers", default_factory=list)
+
+
+class ImageInspectMetadata(Wire, frozen=True, kw_only=True):
+    last_tag_time: str | None = field(name="LastTagTime", default=None)
+
+
+class ImageInspect(Wire, frozen=True, kw_only=True):
+    id: str = field(name="Id", default="")
+    descriptor: OCIDescriptor | None = field(name="Descriptor", default=None)
+    manifests: list[ImageManifestSummary] | None = field(name="Manifests", default=None)
+    identity: dict[str, object] | None | None = field(name="Identity", default=None)
+    repo_tags: list[str] = field(name="RepoTags", default_factory=list)
+    repo_digests: list[str] = field(name="RepoDigests", default_factory=list)
+    comment: str | None = field(name="Comment", default=None)
+    created: str | None = field(name="Created", default=None)
+    author: str | None = field(name="Author", default=None)
+    config: ImageConfig | None = field(name="Config", default=None)
+    architecture: str = field(name="Architecture", default="")
+    variant: str | None = field(name="Variant", default=None)
+    os: str = field(name="Os", default="")
+    os_version: str | None = field(name="OsVersion", default=None)
+    size: int = field(name="Size", default=0)
+    graph_driver: DriverData | None = field(name="GraphDriver", default=None)
+    root_fs: ImageInspectRootFS = field(name="RootFS", default_factory=ImageInspectRootFS)
+    metadata: ImageInspectMetadata = field(name="Metadata", default_factory=ImageInspectMetadata)
+
+
+class ImageSummary(Wire, frozen=True, kw_only=True):
+    id: str = field(name="Id", default="")
+    parent_id: str = field(name="ParentId", default="")
+    repo_tags: list[str] = field(name="RepoTags", default_factory=list)
+    repo_digests: list[str] = field(name="RepoDigests", default_factory=list)
+    created: int = field(name="Created", default=0)
+    size: int = field(name="Size", default=0)
+    shared_size: int = field(name="SharedSize", default=0)
+    labels: dict[str, str] = field(name="Labels", default_factory=dict)
+    containers: int = field(name="Containers", default=0)
+    manifests: list[ImageManifestSummary] = field(name="Manifests", default_factory=list)
+    descriptor: OCIDescriptor | None = field(name="Descriptor", default=None)
+
+
+class ImageDeleteResponseItem(Wire, frozen=True, kw_only=True):
+    untagged: str = field(name="Untagged", default="")
+    deleted: str = field(name="Deleted", default="")

@@ -1,0 +1,199 @@
+"""The engine itself in the Engine API, as JSON: version, info, events, disk usage (engine-api 1.55)."""
+
+from __future__ import annotations
+
+from msgspec import field
+
+from onggi.wire.base import Wire
+
+
+class EventActor(Wire, frozen=True, kw_only=True):
+    id: str = field(name="ID", default="")
+    attributes: dict[str, str] = field(name="Attributes", default_factory=dict)
+
+
+class EventMessage(Wire, frozen=True, kw_only=True):
+    type: str = field(name="Type", default="")
+    action: str = field(name="Action", default="")
+    actor: EventActor = field(name="Actor", default_factory=EventActor)
+    scope: str = field(name="scope", default="")
+    time: int = field(name="time", default=0)
+    time_nano: int = field(name="timeNano", default=0)
+
+
+class SystemVersionPlatform(Wire, frozen=True, kw_only=True):
+    name: str = field(name="Name", default="")
+
+
+class SystemVersionComponents(Wire, frozen=True, kw_only=True):
+    name: str = field(name="Name", default="")
+    version: str = field(name="Version", default="")
+    details: dict[str, object] | None = field(name="Details", default=None)
+
+
+class SystemVersion(Wire, frozen=True, kw_only=True):
+    platform: SystemVersionPlatform | None = field(name="Platform", default=None)
+    components: list[SystemVersionComponents] = field(name="Components", default_factory=list)
+    version: str = field(name="Version", default="")
+    api_version: str = field(name="ApiVersion", default="")
+    min_api_version: str = field(name="MinAPIVersion", default="")
+    git_commit: str = field(name="GitCommit", default="")
+    go_version: str = field(name="GoVersion", default="")
+    os: str = field(name="Os", default="")
+    arch: str = field(name="Arch", default="")
+    kernel_version: str = field(name="KernelVersion", default="")
+    experimental: bool = field(name="Experimental", default=False)
+    build_time: str = field(name="BuildTime", default="")
+
+
+class PluginsInfo(Wire, frozen=True, kw_only=True):
+    volume: list[str] = field(name="Volume", default_factory=list)
+    network: list[str] = field(name="Network", default_factory=list)
+    authorization: list[str] = field(name="Authorization", default_factory=list)
+    log: list[str] = field(name="Log", default_factory=list)
+
+
+class IndexInfo(Wire, frozen=True, kw_only=True):
+    name: str = field(name="Name", default="")
+    mirrors: list[str] = field(name="Mirrors", default_factory=list)
+    secure: bool = field(name="Secure", default=False)
+    official: bool = field(name="Official", default=False)
+
+
+class RegistryServiceConfig(Wire, frozen=True, kw_only=True):
+    insecure_registry_cid_rs: list[str] = field(name="InsecureRegistryCIDRs", default_factory=list)
+    index_configs: dict[str, IndexInfo] = field(name="IndexConfigs", default_factory=dict)
+    mirrors: list[str] = field(name="Mirrors", default_factory=list)
+
+
+class GenericResourcesNamedResourceSpec(Wire, frozen=True, kw_only=True):
+    kind: str = field(name="Kind", default="")
+    value: str | None = field(name="Value", default=None)
+
+
+class GenericResourcesDiscreteResourceSpec(Wire, frozen=True, kw_only=True):
+    kind: str = field(name="Kind", default="")
+    value: int | None = field(name="Value", default=None)
+
+
+class SystemInfoGenericResources(Wire, frozen=True, kw_only=True):
+    named_resource_spec: GenericResourcesNamedResourceSpec = field(
+        name="NamedResourceSpec", default_factory=GenericResourcesNamedResourceSpec
+    )
+    discrete_resource_spec: GenericResourcesDiscreteResourceSpec = field(
+        name="DiscreteResourceSpec", default_factory=GenericResourcesDiscreteResourceSpec
+    )
+
+
+class Runtime(Wire, frozen=True, kw_only=True):
+    path: str = field(name="path", default="")
+    runtime_args: list[str] | None = field(name="runtimeArgs", default=None)
+    status: dict[str, str] | None = field(name="status", default=None)
+
+
+class Commit(Wire, frozen=True, kw_only=True):
+    id: str = field(name="ID", default="")
+
+
+class SystemInfoDefaultAddressPools(Wire, frozen=True, kw_only=True):
+    base: str = field(name="Base", default="")
+    size: int = field(name="Size", default=0)
+
+
+class FirewallInfo(Wire, frozen=True, kw_only=True):
+    driver: str = field(name="Driver", default="")
+    info: list[list[str]] = field(name="Info", default_factory=list)
+
+
+class DeviceInfo(Wire, frozen=True, kw_only=True):
+    source: str = field(name="Source", default="")
+    id: str = field(name="ID", default="")
+
+
+class NRIInfo(Wire, frozen=True, kw_only=True):
+    info: list[list[str]] = field(name="Info", default_factory=list)
+
+
+class ContainerdNamespaces(Wire, frozen=True, kw_only=True):
+    containers: str = field(name="Containers", default="")
+    plugins: str = field(name="Plugins", default="")
+
+
+class ContainerdInfo(Wire, frozen=True, kw_only=True):
+    address: str = field(name="Address", default="")
+    namespaces: ContainerdNamespaces = field(name="Namespaces", default_factory=ContainerdNamespaces)
+
+
+class SystemInfo(Wire, frozen=True, kw_only=True):
+    id: str = field(name="ID", default="")
+    containers: int = field(name="Containers", default=0)
+    containers_running: int = field(name="ContainersRunning", default=0)
+    containers_paused: int = field(name="ContainersPaused", default=0)
+    containers_stopped: int = field(name="ContainersStopped", default=0)
+    images: int = field(name="Images", default=0)
+    driver: str = field(name="Driver", default="")
+    driver_status: list[list[str]] = field(name="DriverStatus", default_factory=list)
+    docker_root_dir: str = field(name="DockerRootDir", default="")
+    plugins: PluginsInfo = field(name="Plugins", default_factory=PluginsInfo)
+    memory_limit: bool = field(name="MemoryLimit", default=False)
+    swap_limit: bool = field(name="SwapLimit", default=False)
+    cpu_cfs_period: bool = field(name="CpuCfsPeriod", default=False)
+    cpu_cfs_quota: bool = field(name="CpuCfsQuota", default=False)
+    cpu_shares: bool = field(name="CPUShares", default=False)
+    cpu_set: bool = field(name="CPUSet", default=False)
+    pids_limit: bool | None = field(name="PidsLimit", default=None)
+    oom_kill_disable: bool | None = field(name="OomKillDisable", default=None)
+    ipv4_forwarding: bool = field(name="IPv4Forwarding", default=False)
+    debug: bool = field(name="Debug", default=False)
+    n_fd: int = field(name="NFd", default=0)
+    n_goroutines: int = field(name="NGoroutines", default=0)
+    system_time: str = field(name="SystemTime", default="")
+    logging_driver: str = field(name="LoggingDriver", default="")
+    cgroup_driver: str = field(name="CgroupDriver", default="")
+    cgroup_version: str = field(name="CgroupVersion", default="")
+    n_events_listener: int = field(name="NEventsListener", default=0)
+    kernel_version: str = field(name="KernelVersion", default="")
+    operating_system: str = field(name="OperatingSystem", default="")
+    os_version: str = field(name="OSVersion", default="")
+    os_type: str = field(name="OSType", default="")
+    architecture: str = field(name="Architecture", default="")
+    ncpu: int = field(name="NCPU", default=0)
+    mem_total: int = field(name="MemTotal", default=0)
+    index_server_address: str = field(name="IndexServerAddress", default="")
+    registry_config: RegistryServiceConfig = field(
+        name="RegistryConfig", default_factory=RegistryServiceConfig
+    )
+    generic_resources: list[SystemInfoGenericResources] = field(name="GenericResources", default_factory=list)
+    http_proxy: str = field(name="HttpProxy", default="")
+    https_proxy: str = field(name="HttpsProxy", default="")
+    no_proxy: str = field(name="NoProxy", default="")
+    name: str = field(name="Name", default="")
+    labels: list[str] = field(name="Labels", default_factory=list)
+    experimental_build: bool = field(name="ExperimentalBuild", default=False)
+    server_version: str = field(name="ServerVersion", default="")
+    runtimes: dict[str, Runtime] = field(name="Runtimes", default_factory=dict)
+    default_runtime: str = field(name="DefaultRuntime", default="")
+    swarm: dict[str, object] | None = field(name="Swarm", default=None)
+    live_restore_enabled: bool = field(name="LiveRestoreEnabled", default=False)
+    isolation: str = field(name="Isolation", default="")
+    init_binary: str = field(name="InitBinary", default="")
+    containerd_commit: Commit = field(name="ContainerdCommit", default_factory=Commit)
+    runc_commit: Commit = field(name="RuncCommit", default_factory=Commit)
+    init_commit: Commit = field(name="InitCommit", default_factory=Commit)
+    security_options: list[str] = field(name="SecurityOptions", default_factory=list)
+    product_license: str = field(name="ProductLicense", default="")
+    default_address_pools: list[SystemInfoDefaultAddressPools] = field(
+        name="DefaultAddressPools", default_factory=list
+    )
+    firewall_backend: FirewallInfo = field(name="FirewallBackend", default_factory=FirewallInfo)
+    discovered_devices: list[DeviceInfo] = field(name="DiscoveredDevices", default_factory=list)
+    nri: NRIInfo = field(name="NRI", default_factory=NRIInfo)
+    warnings: list[str] = field(name="Warnings", default_factory=list)
+    cdi_spec_dirs: list[str] = field(name="CDISpecDirs", default_factory=list)
+    containerd: ContainerdInfo = field(name="Containerd", default_factory=ContainerdInfo)
+
+
+class AuthConfig(Wire, frozen=True, kw_only=True):
+    username: str = field(name="username", default="")
+    password: str = field(name="password", default="")
+    serveraddress: str = field(name="serveraddress", default="")
