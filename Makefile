@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## .venv with the locked libraries and the launchers
+	scripts/setup --dev
+
+demo:  ## start the engine, get a Debian image, run containers on it
+	scripts/demo
+
+test:  ## all that must hold: linters, types, every test (root, about 20 minutes)
+	scripts/test
+
+check:  ## before each commit: linters, types, fast unit tests (under a minute, no root)
+	.venv/bin/ruff check src tests
+	.venv/bin/ruff format --check src tests
+	.venv/bin/mypy
+	$(PY) -m pytest -q tests/unit
+
+conformance:  ## the same work by real peers: docker, dockerd, runc, podman
+	$(PY) -m pytest tests/conformance
+
+crash:  ## SIGKILL at every step
+	$(PY) -m pytest tests/crash
+
+bench:  ## measure side by side with dockerd, write docs/benchmarks.md's tables to the terminal
+	$(PY) -m tests.bench
+
+fuzz:  ## longer property tests of everything that parses foreign bytes
+	HYPOTHESIS_PROFILE=fuzz $(PY) -m pytest -m "not slow" tests/fuzz
+
+format:  ## let ruff format
+	.venv/bin/ruff format src tests
+	.venv/bin/ruff check --fix src tests
+
+lock:  ## resolve the libraries anew
+	.venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock
+	.venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
+
+.PHONY: help setup demo test check conformance crash bench fuzz format lock
