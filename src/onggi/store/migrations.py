@@ -1,0 +1,107 @@
+"""The schema of onggi.db, as numbered steps; `PRAGMA user_version` holds the number of the last one taken.
+
+    state       key -> value                              'clean': 1 after an orderly close, 0 while open
+    images      id (config digest), manifest digest       one row for each image that the engine knows
+                 |-- parent_id        built or committed from (Docker's ParentId); null for a loaded one
+    names       name (canonical reference) -> image_id    docker.io/library/debian:12, or name@sha256:...
+    layers      chain_id -> snapshot key                  an unpacked layer
+                 |-- diff_id, parent (chain id), size     bytes unpacked; blob: the packed form that came
+    snapshots   key -> id (the short directory name)      the owner row of each directory in snapshots/
+                 |-- parent key, kind committed|active, state making|ready|removing
+    containers  id, name unique -> record                 record is msgspec JSON of engine/record.py
+    volumes     name -> record
+    networks    id, name unique -> record
+    endpoints   id -> record                              a container's place in a network
+    roots       (owner, kind, target)                     what else gc must keep: a build cache, a lease
+
+A step is never edited once released: a change is a new step at the end, with a test that opens the old file.
+"""
+
+from __future__ import annotations
+
+FIRST = """
+CREATE TABLE state (
+    key TEXT PRIMARY KEY,
+    value NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE images (
+    id TEXT PRIMARY KEY,
+    manifest TEXT NOT NULL,
+    parent_id TEXT,
+    created_at INTEGER NOT NULL,
+    tagged_at INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX images_manifest ON images (manifest);
+CREATE INDEX images_parent ON images (parent_id);
+
+CREATE TABLE names (
+    name TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL REFERENCES images (id),
+    digest TEXT NOT NULL
+);
+CREATE INDEX names_image ON names (image_id);
+
+CREATE TABLE snapshots (
+    key TEXT PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    parent TEXT,
+    kind TEXT NOT NULL CHECK (kind IN ('committed', 'active')),
+    state TEXT NOT NULL CHECK (state IN ('making', 'ready', 'removing')),
+    owner TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX snapshots_parent ON snapshots (parent);
+
+CREATE TABLE layers (
+    chain_id TEXT PRIMARY KEY,
+    parent TEXT,
+    diff_id TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX layers_parent ON layers (parent);
+
+CREATE TABLE containers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    image_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    record BLOB NOT NULL
+);
+CREATE INDEX containers_image ON containers (image_id);
+
+CREATE TABLE volumes (
+    name TEXT PRIMARY KEY,
+    driver TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    record BLOB NOT NULL
+);
+
+CREATE TABLE networks (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    driver TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    record BLOB NOT NULL
+);
+
+CREATE TABLE endpoints (
+    id TEXT PRIMARY KEY,
+    network_id TEXT NOT NULL REFERENCES networks (id),
+    container_id TEXT NOT NULL,
+    record BLOB NOT NULL,
+    UNIQUE (network_id, container_id)
+);
+CREATE INDEX endpoints_container ON endpoints (container_id);
+
+CREATE TABLE roots (
+    owner TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('blob', 'snapshot', 'image')),
+    target TEXT NOT NULL,
+    PRIMARY KEY (owner, kind, target)
+) WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (FIRST,)
