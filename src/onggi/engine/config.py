@@ -1,0 +1,147 @@
+"""What the engine was told when it started: one frozen value, parsed once, passed down.
+
+The daemon's command line and its configuration file (dockerd's daemon.json keys) both end here; nothing below
+reads the environment or a file of settings. Not here: sockets and log levels of the process (daemon/).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from onggi import paths
+from onggi.errors import InvalidParameter
+
+DEFAULT_SHM_BYTES = 64 * 1024 * 1024
+DEFAULT_STOP_SECONDS = 10
+
+
+class Ulimit(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    name: str
+    soft: int
+    hard: int
+
+
+class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
+    base: str
+    size: int
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one engine; the JSON names of `from_document` are dockerd's."""
+
+    root: str = paths.ROOT
+    exec_root: str = paths.EXEC_ROOT
+    cgroup_parent: str = ""  # empty: derived from root, see cgroup_root()
+    storage_driver: str = ""  # empty: overlay where the kernel can, else native
+    default_shm_bytes: int = DEFAULT_SHM_BYTES
+    default_ulimits: dict[str, Ulimit] = {}
+    default_ipc_mode: str = "private"
+    default_cgroupns_mode: str = ""  # empty: private on cgroup v2, host on v1 (dockerd's rule)
+    log_driver: str = "json-file"
+    log_options: dict[str, str] = {}
+    dns: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    init: bool = False
+    init_path: str = ""
+    no_new_privileges: bool = False
+    labels: tuple[str, ...] = ()
+    insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()
+    bridge: str = ""  # "none" turns the default bridge off
+    bip: str = ""
+    mtu: int = 1500
+    default_address_pools: tuple[AddressPool, ...] = ()
+    iptables: bool = True
+    ip_forward: bool = True
+    workers: int = 16
+    debug: bool = False
+
+    @property
+    def paths(self) -> paths.Paths:
+        return paths.Paths(self.root, self.exec_root)
+
+    @property
+    def cgroup_root(self) -> str:
+        """`/onggi`, or `/onggi-<8 hex>` for another root, so that two daemons never touch each other's."""
+        if self.cgroup_parent:
+            return "/" + self.cgroup_parent.strip("/")
+        root = self.root.rstrip("/")
+        if root == paths.ROOT:
+            return "/onggi"
+        return "/onggi-" + hashlib.sha256(root.encode()).hexdigest()[:8]
+
+
+# daemon.json key -> field of EngineConfig.
+_KEYS = {
+    "data-root": "root",
+    "exec-root": "exec_root",
+    "cgroup-parent": "cgroup_parent",
+    "storage-driver": "storage_driver",
+    "default-ulimits": "default_ulimits",
+    "default-ipc-mode": "default_ipc_mode",
+    "default-cgroupns-mode": "default_cgroupns_mode",
+    "log-driver": "log_driver",
+    "log-opts": "log_options",
+    "dns": "dns",
+    "dns-opts": "dns_options",
+    "dns-search": "dns_search",
+    "init": "init",
+    "init-path": "init_path",
+    "no-new-privileges": "no_new_privileges",
+    "labels": "labels",
+    "insecure-registries": "insecure_registries",
+    "registry-mirrors": "registry_mirrors",
+    "bridge": "bridge",
+    "bip": "bip",
+    "mtu": "mtu",
+    "default-address-pools": "default_address_pools",
+    "iptables": "iptables",
+    "ip-forward": "ip_forward",
+    "debug": "debug",
+}
+
+# Keys of daemon.json that belong to the process around the engine, or that live restore makes true anyway.
+DAEMON_KEYS = frozenset(
+    {"hosts", "pidfile", "log-level", "log-format", "group", "live-restore", "shutdown-timeout"}
+)
+
+
+def parse(document: dict[str, object], base: EngineConfig | None = None) -> EngineConfig:
+    """The configuration that a daemon.json document describes, over `base`. Raises InvalidParameter.
+
+    `default-shm-size` takes bytes or a size with a unit, as dockerd's does.
+    """
+    unknown = sorted(set(document) - set(_KEYS) - DAEMON_KEYS - {"default-shm-size"})
+    if unknown:
+        raise InvalidParameter(
+            "the following directives don't match any configuration option: " + ", ".join(unknown)
+        )
+    values: dict[str, object] = {_KEYS[key]: item for key, item in document.items() if key in _KEYS}
+    if "default-shm-size" in document:
+        values["default_shm_bytes"] = size_bytes(str(document["default-shm-size"]))
+    fields = msgspec.structs.asdict(base) if base is not None else {}
+    try:
+        config = msgspec.convert({**fields, **values}, EngineConfig)
+    except msgspec.ValidationError as error:
+        raise InvalidParameter(f"invalid configuration: {error}") from None
+    if config.log_driver not in ("json-file", "none", "local"):
+        raise InvalidParameter(f"logger: no log driver named '{config.log_driver}' is registered")
+    return config
+
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+
+
+def size_bytes(text: str) -> int:
+    """`64m`, `64MB`, `1.5GiB` or a number, in bytes; units are powers of 1024. Raises InvalidParameter."""
+    lowered = text.strip().lower()
+    number = lowered.rstrip("bkmgtpi ")
+    unit = lowered[len(number) :].strip().removesuffix("ib")
+    unit = unit if unit == "b" else unit.removesuffix("b")
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (ValueError, KeyError):
+        raise InvalidParameter(f"invalid size: '{text}'") from None

@@ -1,0 +1,1 @@
+"""Verbs of containers, and the table of those that live."""

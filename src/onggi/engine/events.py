@@ -1,0 +1,141 @@
+"""What happened, for `docker events`: a ring of the newest events and a queue-less fan-out.
+
+Every event has a serial number. A subscriber is a cursor over the ring, so a slow one costs no memory; one
+that falls behind by more than the ring goes on with the oldest event that is left, as dockerd's do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from onggi.engine import clock
+from onggi.wire.system import EventActor, EventMessage
+
+if TYPE_CHECKING:
+    from onggi.engine.record import ContainerRecord
+
+RING = 1024
+
+Filters = Mapping[str, Sequence[str]]
+
+
+class Events:
+    """The bus; used from the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self._ring: deque[EventMessage] = deque(maxlen=RING)
+        self._count = 0  # serial number of the next event
+        self._news: asyncio.Future[None] | None = None
+        self._closed = False
+        self.listeners = 0
+
+    def emit(
+        self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """Tell everyone; `kind` is container, image, volume, network, daemon or builder."""
+        instant = clock.now()
+        self._ring.append(
+            EventMessage(
+                type=kind,
+                action=action,
+                actor=EventActor(id=actor_id, attributes=dict(attributes or {})),
+                scope="local",
+                time=instant // clock.SECOND,
+                time_nano=instant,
+            )
+        )
+        self._count += 1
+        self._wake()
+
+    def container(self, action: str, record: ContainerRecord, **extra: str) -> None:
+        """An event of a container: its labels, image and name are attributes."""
+        attributes = {**record.config.labels, "image": record.config.image, "name": record.name, **extra}
+        self.emit("container", action, record.id, attributes)
+
+    async def subscribe(
+        self, filters: Filters | None = None, *, since: int = 0, until: int = 0
+    ) -> AsyncIterator[EventMessage]:
+        """Events from `since` (ns; 0: from now on) to `until` (ns; 0: for ever) that pass the filters."""
+        wanted = filters or {}
+        cursor = self._count - len(self._ring) if since or until else self._count
+        self.listeners += 1
+        try:
+            while True:
+                for event in self._from(cursor):
+                    if until and event.time_nano > until:
+                        return
+                    if event.time_nano >= since and matches(event, wanted):
+                        yield event
+                cursor = self._count
+                if self._closed or not await self._wait(cursor, until):
+                    return
+        finally:
+            self.listeners -= 1
+
+    def close(self) -> None:
+        """End every subscription."""
+        self._closed = True
+        self._wake()
+
+    def _from(self, cursor: int) -> list[EventMessage]:
+        behind = min(self._count - cursor, len(self._ring))
+        return [self._ring[index] for index in range(len(self._ring) - behind, len(self._ring))]
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+        self._news = None
+
+    async def _wait(self, cursor: int, until: int) -> bool:
+        """Wait for an event after `cursor`; False when `until` has passed."""
+        while self._count == cursor and not self._closed:
+            if self._news is None:
+                self._news = asyncio.get_running_loop().create_future()
+            left = (until - clock.now()) / clock.SECOND if until else None
+            if left is not None and left <= 0:
+                return False
+            await asyncio.wait([self._news], timeout=left)
+        return True
+
+
+def matches(event: EventMessage, filters: Filters) -> bool:
+    """Docker's rule: values of one filter are alternatives, different filters must all hold."""
+    return all(_matches(event, name, values) for name, values in filters.items() if values)
+
+
+def _matches(event: EventMessage, name: str, values: Sequence[str]) -> bool:
+    attributes = event.actor.attributes
+    match name:
+        case "type":
+            return event.type in values
+        case "event":
+            return any(event.action == value or event.action.split(":")[0] == value for value in values)
+        case "scope":
+            return event.scope in values
+        case "label":
+            return all(_label(attributes, value) for value in values)
+        case "container" | "volume" | "network" | "daemon" | "image":
+            return _object(event, name, values)
+    return False
+
+
+def _label(attributes: Mapping[str, str], value: str) -> bool:
+    key, equals, wanted = value.partition("=")
+    return key in attributes and (not equals or attributes[key] == wanted)
+
+
+def _object(event: EventMessage, kind: str, values: Sequence[str]) -> bool:
+    attributes = event.actor.attributes
+    if kind == "image":
+        names = {event.actor.id, attributes.get("name", "")} if event.type == "image" else set()
+        names.add(attributes.get("image", ""))
+        return any(
+            value in names or value in {n.rpartition(":")[0] for n in names} - {""} for value in values
+        )
+    if event.type != kind:
+        return bool(kind == "container" and attributes.get("container") in values)
+    names = {event.actor.id, attributes.get("name", "")}
+    return any(value in names or event.actor.id.startswith(value) for value in values if value)

@@ -1,0 +1,1 @@
+"""Verbs of exec instances: further processes in a running container."""
