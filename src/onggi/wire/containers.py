@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import field
 
-from onggi.wire.base import Wire
+from onggi.wire.base import ZERO_TIME, Wire
 from onggi.wire.images import DriverData, HealthConfig, OCIDescriptor
 from onggi.wire.networks import EndpointSettings, NetworkingConfig, PortBinding
 
@@ -28,7 +28,7 @@ class DeviceMapping(Wire, frozen=True, kw_only=True):
 class DeviceRequest(Wire, frozen=True, kw_only=True):
     driver: str = field(name="Driver", default="")
     count: int = field(name="Count", default=0)
-    device_i_ds: list[str] = field(name="DeviceIDs", default_factory=list)
+    device_ids: list[str] = field(name="DeviceIDs", default_factory=list)
     capabilities: list[list[str]] = field(name="Capabilities", default_factory=list)
     options: dict[str, str] = field(name="Options", default_factory=dict)
 
@@ -50,6 +50,14 @@ class RestartPolicy(Wire, frozen=True, kw_only=True):
 
 
 class MountsBindOptions(Wire, frozen=True, kw_only=True):
+    OMIT = (
+        "propagation",
+        "non_recursive",
+        "create_mountpoint",
+        "read_only_non_recursive",
+        "read_only_force_recursive",
+    )
+
     propagation: str = field(name="Propagation", default="")
     non_recursive: bool = field(name="NonRecursive", default=False)
     create_mountpoint: bool = field(name="CreateMountpoint", default=False)
@@ -58,11 +66,15 @@ class MountsBindOptions(Wire, frozen=True, kw_only=True):
 
 
 class VolumeOptionsDriverConfig(Wire, frozen=True, kw_only=True):
+    OMIT = ("name", "options")
+
     name: str = field(name="Name", default="")
     options: dict[str, str] = field(name="Options", default_factory=dict)
 
 
 class MountsVolumeOptions(Wire, frozen=True, kw_only=True):
+    OMIT = ("no_copy", "labels", "driver_config", "subpath")
+
     no_copy: bool = field(name="NoCopy", default=False)
     labels: dict[str, str] = field(name="Labels", default_factory=dict)
     driver_config: VolumeOptionsDriverConfig | None = field(name="DriverConfig", default=None)
@@ -70,16 +82,32 @@ class MountsVolumeOptions(Wire, frozen=True, kw_only=True):
 
 
 class MountsImageOptions(Wire, frozen=True, kw_only=True):
+    OMIT = ("subpath",)
+
     subpath: str = field(name="Subpath", default="")
 
 
 class MountsTmpfsOptions(Wire, frozen=True, kw_only=True):
+    OMIT = ("size_bytes", "mode", "options")
+
     size_bytes: int = field(name="SizeBytes", default=0)
     mode: int = field(name="Mode", default=0)
     options: list[list[str]] = field(name="Options", default_factory=list)
 
 
 class Mount(Wire, frozen=True, kw_only=True):
+    OMIT = (
+        "target",
+        "source",
+        "type",
+        "read_only",
+        "consistency",
+        "bind_options",
+        "volume_options",
+        "image_options",
+        "tmpfs_options",
+    )
+
     target: str = field(name="Target", default="")
     source: str = field(name="Source", default="")
     type: str = field(name="Type", default="")
@@ -92,6 +120,21 @@ class Mount(Wire, frozen=True, kw_only=True):
 
 
 class HostConfig(Wire, frozen=True, kw_only=True):
+    OMIT = ("init", "mounts", "annotations", "storage_opt", "tmpfs", "sysctls", "runtime")
+    NULL = (
+        "binds",
+        "volumes_from",
+        "cap_add",
+        "cap_drop",
+        "extra_hosts",
+        "group_add",
+        "links",
+        "security_opt",
+        "device_cgroup_rules",
+        "device_requests",
+    )
+    STRSLICE = ("cap_add", "cap_drop")
+
     cpu_shares: int = field(name="CpuShares", default=0)
     memory: int = field(name="Memory", default=0)
     cgroup_parent: str = field(name="CgroupParent", default="")
@@ -166,6 +209,19 @@ class HostConfig(Wire, frozen=True, kw_only=True):
 
 
 class ContainerConfig(Wire, frozen=True, kw_only=True):
+    OMIT = (
+        "exposed_ports",
+        "healthcheck",
+        "args_escaped",
+        "network_disabled",
+        "mac_address",
+        "stop_signal",
+        "stop_timeout",
+        "shell",
+    )
+    NULL = ("volumes",)
+    STRSLICE = ("cmd", "entrypoint", "shell")
+
     hostname: str = field(name="Hostname", default="")
     domainname: str = field(name="Domainname", default="")
     user: str = field(name="User", default="")
@@ -185,6 +241,7 @@ class ContainerConfig(Wire, frozen=True, kw_only=True):
     working_dir: str = field(name="WorkingDir", default="")
     entrypoint: list[str] | None = field(name="Entrypoint", default=None)
     network_disabled: bool | None = field(name="NetworkDisabled", default=None)
+    mac_address: str = field(name="MacAddress", default="")
     on_build: list[str] | None = field(name="OnBuild", default=None)
     labels: dict[str, str] = field(name="Labels", default_factory=dict)
     stop_signal: str | None = field(name="StopSignal", default=None)
@@ -206,6 +263,8 @@ class Health(Wire, frozen=True, kw_only=True):
 
 
 class ContainerState(Wire, frozen=True, kw_only=True):
+    OMIT = ("health",)
+
     status: str = field(name="Status", default="")
     running: bool = field(name="Running", default=False)
     paused: bool = field(name="Paused", default=False)
@@ -214,9 +273,9 @@ class ContainerState(Wire, frozen=True, kw_only=True):
     dead: bool = field(name="Dead", default=False)
     pid: int = field(name="Pid", default=0)
     exit_code: int = field(name="ExitCode", default=0)
-    error: str | None = field(name="Error", default=None)
-    started_at: str = field(name="StartedAt", default="")
-    finished_at: str = field(name="FinishedAt", default="")
+    error: str = field(name="Error", default="")
+    started_at: str = field(name="StartedAt", default=ZERO_TIME)
+    finished_at: str = field(name="FinishedAt", default=ZERO_TIME)
     health: Health | None = field(name="Health", default=None)
 
 
@@ -233,6 +292,8 @@ class Storage(Wire, frozen=True, kw_only=True):
 
 
 class MountPoint(Wire, frozen=True, kw_only=True):
+    OMIT = ("type", "name", "driver")
+
     type: str = field(name="Type", default="")
     name: str = field(name="Name", default="")
     source: str = field(name="Source", default="")
@@ -244,13 +305,30 @@ class MountPoint(Wire, frozen=True, kw_only=True):
 
 
 class NetworkSettings(Wire, frozen=True, kw_only=True):
+    bridge: str = field(name="Bridge", default="")
     sandbox_id: str = field(name="SandboxID", default="")
     sandbox_key: str = field(name="SandboxKey", default="")
     ports: dict[str, list[PortBinding] | None] = field(name="Ports", default_factory=dict)
+    hairpin_mode: bool = field(name="HairpinMode", default=False)
+    link_local_ipv6_address: str = field(name="LinkLocalIPv6Address", default="")
+    link_local_ipv6_prefix_len: int = field(name="LinkLocalIPv6PrefixLen", default=0)
+    secondary_ip_addresses: list[str] | None = field(name="SecondaryIPAddresses", default=None)
+    secondary_ipv6_addresses: list[str] | None = field(name="SecondaryIPv6Addresses", default=None)
+    endpoint_id: str = field(name="EndpointID", default="")
+    gateway: str = field(name="Gateway", default="")
+    global_ipv6_address: str = field(name="GlobalIPv6Address", default="")
+    global_ipv6_prefix_len: int = field(name="GlobalIPv6PrefixLen", default=0)
+    ip_address: str = field(name="IPAddress", default="")
+    ip_prefix_len: int = field(name="IPPrefixLen", default=0)
+    ipv6_gateway: str = field(name="IPv6Gateway", default="")
+    mac_address: str = field(name="MacAddress", default="")
     networks: dict[str, EndpointSettings] = field(name="Networks", default_factory=dict)
 
 
 class ContainerInspectResponse(Wire, frozen=True, kw_only=True):
+    OMIT = ("size_rw", "size_root_fs", "image_manifest_descriptor", "storage")
+    NULL = ("exec_ids",)
+
     id: str = field(name="Id", default="")
     created: str | None = field(name="Created", default=None)
     path: str = field(name="Path", default="")
@@ -265,9 +343,7 @@ class ContainerInspectResponse(Wire, frozen=True, kw_only=True):
     restart_count: int = field(name="RestartCount", default=0)
     driver: str = field(name="Driver", default="")
     platform: str | None = field(name="Platform", default=None)
-    image_manifest_descriptor: OCIDescriptor = field(
-        name="ImageManifestDescriptor", default_factory=OCIDescriptor
-    )
+    image_manifest_descriptor: OCIDescriptor | None = field(name="ImageManifestDescriptor", default=None)
     mount_label: str = field(name="MountLabel", default="")
     process_label: str = field(name="ProcessLabel", default="")
     app_armor_profile: str = field(name="AppArmorProfile", default="")
@@ -283,6 +359,8 @@ class ContainerInspectResponse(Wire, frozen=True, kw_only=True):
 
 
 class PortSummary(Wire, frozen=True, kw_only=True):
+    OMIT = ("ip", "public_port")
+
     ip: str = field(name="IP", default="")
     private_port: int = field(name="PrivatePort", default=0)
     public_port: int = field(name="PublicPort", default=0)
@@ -290,6 +368,8 @@ class PortSummary(Wire, frozen=True, kw_only=True):
 
 
 class ContainerSummaryHostConfig(Wire, frozen=True, kw_only=True):
+    OMIT = ("annotations",)
+
     network_mode: str = field(name="NetworkMode", default="")
     annotations: dict[str, str] | None = field(name="Annotations", default=None)
 
@@ -304,6 +384,8 @@ class ContainerSummaryHealth(Wire, frozen=True, kw_only=True):
 
 
 class ContainerSummary(Wire, frozen=True, kw_only=True):
+    OMIT = ("size_rw", "size_root_fs", "health", "image_manifest_descriptor")
+
     id: str = field(name="Id", default="")
     names: list[str] = field(name="Names", default_factory=list)
     image: str = field(name="Image", default="")
@@ -331,10 +413,14 @@ class ContainerCreateResponse(Wire, frozen=True, kw_only=True):
 
 
 class ContainerUpdateResponse(Wire, frozen=True, kw_only=True):
+    NULL = ("warnings",)
+
     warnings: list[str] = field(name="Warnings", default_factory=list)
 
 
 class ContainerCPUUsage(Wire, frozen=True, kw_only=True):
+    OMIT = ("percpu_usage",)
+
     total_usage: int = field(name="total_usage", default=0)
     percpu_usage: list[int] | None = field(name="percpu_usage", default=None)
     usage_in_kernelmode: int = field(name="usage_in_kernelmode", default=0)
@@ -348,6 +434,8 @@ class ContainerThrottlingData(Wire, frozen=True, kw_only=True):
 
 
 class ContainerCPUStats(Wire, frozen=True, kw_only=True):
+    OMIT = ("system_cpu_usage", "online_cpus")
+
     cpu_usage: ContainerCPUUsage = field(name="cpu_usage", default_factory=ContainerCPUUsage)
     system_cpu_usage: int | None = field(name="system_cpu_usage", default=None)
     online_cpus: int | None = field(name="online_cpus", default=None)
@@ -357,6 +445,17 @@ class ContainerCPUStats(Wire, frozen=True, kw_only=True):
 
 
 class ContainerMemoryStats(Wire, frozen=True, kw_only=True):
+    OMIT = (
+        "usage",
+        "max_usage",
+        "stats",
+        "failcnt",
+        "limit",
+        "commitbytes",
+        "commitpeakbytes",
+        "privateworkingset",
+    )
+
     usage: int | None = field(name="usage", default=None)
     max_usage: int | None = field(name="max_usage", default=None)
     stats: dict[str, int] = field(name="stats", default_factory=dict)
@@ -368,6 +467,8 @@ class ContainerMemoryStats(Wire, frozen=True, kw_only=True):
 
 
 class ContainerPidsStats(Wire, frozen=True, kw_only=True):
+    OMIT = ("current", "limit")
+
     current: int | None = field(name="current", default=None)
     limit: int | None = field(name="limit", default=None)
 
@@ -380,6 +481,8 @@ class ContainerBlkioStatEntry(Wire, frozen=True, kw_only=True):
 
 
 class ContainerBlkioStats(Wire, frozen=True, kw_only=True):
+    NULL = ("io_service_bytes_recursive",)
+
     io_service_bytes_recursive: list[ContainerBlkioStatEntry] = field(
         name="io_service_bytes_recursive", default_factory=list
     )
@@ -401,20 +504,35 @@ class ContainerBlkioStats(Wire, frozen=True, kw_only=True):
 
 
 class ContainerStorageStats(Wire, frozen=True, kw_only=True):
+    OMIT = ("read_count_normalized", "read_size_bytes", "write_count_normalized", "write_size_bytes")
+
     read_count_normalized: int | None = field(name="read_count_normalized", default=None)
     read_size_bytes: int | None = field(name="read_size_bytes", default=None)
     write_count_normalized: int | None = field(name="write_count_normalized", default=None)
     write_size_bytes: int | None = field(name="write_size_bytes", default=None)
 
 
+class ContainerNetworkStats(Wire, frozen=True, kw_only=True):
+    rx_bytes: int = field(name="rx_bytes", default=0)
+    rx_packets: int = field(name="rx_packets", default=0)
+    rx_errors: int = field(name="rx_errors", default=0)
+    rx_dropped: int = field(name="rx_dropped", default=0)
+    tx_bytes: int = field(name="tx_bytes", default=0)
+    tx_packets: int = field(name="tx_packets", default=0)
+    tx_errors: int = field(name="tx_errors", default=0)
+    tx_dropped: int = field(name="tx_dropped", default=0)
+
+
 class ContainerStatsResponse(Wire, frozen=True, kw_only=True):
+    OMIT = ("networks", "os_type")
+
     id: str | None = field(name="id", default=None)
     name: str | None = field(name="name", default=None)
     os_type: str | None = field(name="os_type", default=None)
     read: str = field(name="read", default="")
     cpu_stats: ContainerCPUStats = field(name="cpu_stats", default_factory=ContainerCPUStats)
     memory_stats: ContainerMemoryStats = field(name="memory_stats", default_factory=ContainerMemoryStats)
-    networks: object | None = field(name="networks", default=None)
+    networks: dict[str, ContainerNetworkStats] | None = field(name="networks", default=None)
     pids_stats: ContainerPidsStats = field(name="pids_stats", default_factory=ContainerPidsStats)
     blkio_stats: ContainerBlkioStats = field(name="blkio_stats", default_factory=ContainerBlkioStats)
     num_procs: int = field(name="num_procs", default=0)
@@ -433,6 +551,8 @@ class ContainerWaitExitError(Wire, frozen=True, kw_only=True):
 
 
 class ContainerWaitResponse(Wire, frozen=True, kw_only=True):
+    OMIT = ("error",)
+
     status_code: int = field(name="StatusCode", default=0)
     error: ContainerWaitExitError | None = field(name="Error", default=None)
 
@@ -463,6 +583,8 @@ class ContainerCreateRequest(ContainerConfig, frozen=True, kw_only=True):
 
 class ExecCreateRequest(Wire, frozen=True, kw_only=True):
     """Body of POST /containers/{id}/exec."""
+
+    STRSLICE = ("cmd",)
 
     attach_stdin: bool = field(name="AttachStdin", default=False)
     attach_stdout: bool = field(name="AttachStdout", default=False)
@@ -499,3 +621,12 @@ class ExecInspectResponse(Wire, frozen=True, kw_only=True):
     open_stdout: bool = field(name="OpenStdout", default=False)
     container_id: str = field(name="ContainerID", default="")
     pid: int = field(name="Pid", default=0)
+
+
+class ContainersPruneResponse(Wire, frozen=True, kw_only=True):
+    """Answer of POST /containers/prune."""
+
+    NULL = ("containers_deleted",)
+
+    containers_deleted: list[str] = field(name="ContainersDeleted", default_factory=list)
+    space_reclaimed: int = field(name="SpaceReclaimed", default=0)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from msgspec import field
 
-from onggi.wire.base import Wire
+from onggi.wire.base import ZERO_TIME, Wire
 
 
 class DriverData(Wire, frozen=True, kw_only=True):
+    NULL = ("data",)
+
     name: str = field(name="Name", default="")
     data: dict[str, str] = field(name="Data", default_factory=dict)
 
 
 class OCIPlatform(Wire, frozen=True, kw_only=True):
+    OMIT = ("os_version", "os_features", "variant")
+
     architecture: str = field(name="architecture", default="")
     os: str = field(name="os", default="")
     os_version: str = field(name="os.version", default="")
@@ -21,17 +25,21 @@ class OCIPlatform(Wire, frozen=True, kw_only=True):
 
 
 class OCIDescriptor(Wire, frozen=True, kw_only=True):
+    OMIT = ("urls", "annotations", "data", "platform", "artifact_type")
+
     media_type: str = field(name="mediaType", default="")
     digest: str = field(name="digest", default="")
     size: int = field(name="size", default=0)
     urls: list[str] | None = field(name="urls", default=None)
     annotations: dict[str, str] | None = field(name="annotations", default=None)
     data: str | None = field(name="data", default=None)
-    platform: OCIPlatform = field(name="platform", default_factory=OCIPlatform)
+    platform: OCIPlatform | None = field(name="platform", default=None)
     artifact_type: str | None = field(name="artifactType", default=None)
 
 
 class HealthConfig(Wire, frozen=True, kw_only=True):
+    OMIT = ("test", "interval", "timeout", "retries", "start_period", "start_interval")
+
     test: list[str] = field(name="Test", default_factory=list)
     interval: int = field(name="Interval", default=0)
     timeout: int = field(name="Timeout", default=0)
@@ -41,6 +49,23 @@ class HealthConfig(Wire, frozen=True, kw_only=True):
 
 
 class ImageConfig(Wire, frozen=True, kw_only=True):
+    OMIT = (
+        "user",
+        "exposed_ports",
+        "env",
+        "cmd",
+        "healthcheck",
+        "args_escaped",
+        "volumes",
+        "working_dir",
+        "entrypoint",
+        "on_build",
+        "labels",
+        "stop_signal",
+        "shell",
+    )
+    STRSLICE = ("cmd", "entrypoint", "shell")
+
     user: str = field(name="User", default="")
     exposed_ports: dict[str, dict[str, object]] | None = field(name="ExposedPorts", default=None)
     env: list[str] = field(name="Env", default_factory=list)
@@ -57,6 +82,8 @@ class ImageConfig(Wire, frozen=True, kw_only=True):
 
 
 class ImageHistoryResponseItem(Wire, frozen=True, kw_only=True):
+    NULL = ("tags",)
+
     id: str = field(name="Id", default="")
     created: int = field(name="Created", default=0)
     created_by: str = field(name="CreatedBy", default="")
@@ -76,7 +103,7 @@ class ImageDataSize(Wire, frozen=True, kw_only=True):
 
 class ManifestsImageData(Wire, frozen=True, kw_only=True):
     platform: OCIPlatform | None = field(name="Platform", default=None)
-    identity: dict[str, object] | None | None = field(name="Identity", default=None)
+    identity: dict[str, object] | None = field(name="Identity", default=None)
     containers: list[str] = field(name="Containers", default_factory=list)
     size: ImageDataSize = field(name="Size", default_factory=ImageDataSize)
 
@@ -96,24 +123,30 @@ class ImageManifestSummary(Wire, frozen=True, kw_only=True):
 
 
 class ImageInspectRootFS(Wire, frozen=True, kw_only=True):
+    OMIT = ("layers",)
+
     type: str = field(name="Type", default="")
     layers: list[str] = field(name="Layers", default_factory=list)
 
 
 class ImageInspectMetadata(Wire, frozen=True, kw_only=True):
-    last_tag_time: str | None = field(name="LastTagTime", default=None)
+    last_tag_time: str = field(name="LastTagTime", default=ZERO_TIME)
 
 
 class ImageInspect(Wire, frozen=True, kw_only=True):
+    OMIT = ("descriptor", "manifests", "identity", "variant", "os_version")
+
     id: str = field(name="Id", default="")
     descriptor: OCIDescriptor | None = field(name="Descriptor", default=None)
     manifests: list[ImageManifestSummary] | None = field(name="Manifests", default=None)
-    identity: dict[str, object] | None | None = field(name="Identity", default=None)
+    identity: dict[str, object] | None = field(name="Identity", default=None)
     repo_tags: list[str] = field(name="RepoTags", default_factory=list)
     repo_digests: list[str] = field(name="RepoDigests", default_factory=list)
-    comment: str | None = field(name="Comment", default=None)
+    parent: str = field(name="Parent", default="")
+    comment: str = field(name="Comment", default="")
     created: str | None = field(name="Created", default=None)
-    author: str | None = field(name="Author", default=None)
+    docker_version: str = field(name="DockerVersion", default="")
+    author: str = field(name="Author", default="")
     config: ImageConfig | None = field(name="Config", default=None)
     architecture: str = field(name="Architecture", default="")
     variant: str | None = field(name="Variant", default=None)
@@ -126,6 +159,9 @@ class ImageInspect(Wire, frozen=True, kw_only=True):
 
 
 class ImageSummary(Wire, frozen=True, kw_only=True):
+    OMIT = ("manifests", "descriptor")
+    NULL = ("labels",)
+
     id: str = field(name="Id", default="")
     parent_id: str = field(name="ParentId", default="")
     repo_tags: list[str] = field(name="RepoTags", default_factory=list)
@@ -140,5 +176,16 @@ class ImageSummary(Wire, frozen=True, kw_only=True):
 
 
 class ImageDeleteResponseItem(Wire, frozen=True, kw_only=True):
+    OMIT = ("untagged", "deleted")
+
     untagged: str = field(name="Untagged", default="")
     deleted: str = field(name="Deleted", default="")
+
+
+class ImagesPruneResponse(Wire, frozen=True, kw_only=True):
+    """Answer of POST /images/prune."""
+
+    NULL = ("images_deleted",)
+
+    images_deleted: list[ImageDeleteResponseItem] = field(name="ImagesDeleted", default_factory=list)
+    space_reclaimed: int = field(name="SpaceReclaimed", default=0)

@@ -13,17 +13,21 @@ class PortBinding(Wire, frozen=True, kw_only=True):
 
 
 class EndpointIPAMConfig(Wire, frozen=True, kw_only=True):
+    OMIT = ("ipv4_address", "ipv6_address", "link_local_ips")
+
     ipv4_address: str = field(name="IPv4Address", default="")
     ipv6_address: str = field(name="IPv6Address", default="")
-    link_local_i_ps: list[str] = field(name="LinkLocalIPs", default_factory=list)
+    link_local_ips: list[str] = field(name="LinkLocalIPs", default_factory=list)
 
 
 class EndpointSettings(Wire, frozen=True, kw_only=True):
-    ipam_config: EndpointIPAMConfig = field(name="IPAMConfig", default_factory=EndpointIPAMConfig)
+    NULL = ("links", "aliases", "driver_opts", "dns_names")
+
+    ipam_config: EndpointIPAMConfig | None = field(name="IPAMConfig", default=None)
     links: list[str] = field(name="Links", default_factory=list)
     mac_address: str = field(name="MacAddress", default="")
     aliases: list[str] = field(name="Aliases", default_factory=list)
-    driver_opts: dict[str, str] | None = field(name="DriverOpts", default=None)
+    driver_opts: dict[str, str] = field(name="DriverOpts", default_factory=dict)
     gw_priority: int = field(name="GwPriority", default=0)
     network_id: str = field(name="NetworkID", default="")
     endpoint_id: str = field(name="EndpointID", default="")
@@ -41,6 +45,8 @@ class NetworkingConfig(Wire, frozen=True, kw_only=True):
 
 
 class IPAMConfig(Wire, frozen=True, kw_only=True):
+    OMIT = ("subnet", "ip_range", "gateway", "auxiliary_addresses")
+
     subnet: str = field(name="Subnet", default="")
     ip_range: str = field(name="IPRange", default="")
     gateway: str = field(name="Gateway", default="")
@@ -48,8 +54,10 @@ class IPAMConfig(Wire, frozen=True, kw_only=True):
 
 
 class IPAM(Wire, frozen=True, kw_only=True):
+    NULL = ("options",)
+
     driver: str = field(name="Driver", default="")
-    config: list[IPAMConfig] | None = field(name="Config", default=None)
+    config: list[IPAMConfig] = field(name="Config", default_factory=list)
     options: dict[str, str] = field(name="Options", default_factory=dict)
 
 
@@ -63,6 +71,8 @@ class PeerInfo(Wire, frozen=True, kw_only=True):
 
 
 class Network(Wire, frozen=True, kw_only=True):
+    OMIT = ("peers",)
+
     name: str = field(name="Name", default="")
     id: str = field(name="Id", default="")
     created: str = field(name="Created", default="")
@@ -90,8 +100,8 @@ class EndpointResource(Wire, frozen=True, kw_only=True):
 
 
 class SubnetStatus(Wire, frozen=True, kw_only=True):
-    i_ps_in_use: int = field(name="IPsInUse", default=0)
-    dynamic_i_ps_available: int = field(name="DynamicIPsAvailable", default=0)
+    ips_in_use: int = field(name="IPsInUse", default=0)
+    dynamic_ips_available: int = field(name="DynamicIPsAvailable", default=0)
 
 
 class IPAMStatus(Wire, frozen=True, kw_only=True):
@@ -103,6 +113,8 @@ class NetworkStatus(Wire, frozen=True, kw_only=True):
 
 
 class NetworkInspect(Wire, frozen=True, kw_only=True):
+    OMIT = ("peers", "services", "status")
+
     name: str = field(name="Name", default="")
     id: str = field(name="Id", default="")
     created: str = field(name="Created", default="")
@@ -121,7 +133,7 @@ class NetworkInspect(Wire, frozen=True, kw_only=True):
     peers: list[PeerInfo] = field(name="Peers", default_factory=list)
     containers: dict[str, EndpointResource] = field(name="Containers", default_factory=dict)
     services: dict[str, object] = field(name="Services", default_factory=dict)
-    status: NetworkStatus = field(name="Status", default_factory=NetworkStatus)
+    status: NetworkStatus | None = field(name="Status", default=None)
 
 
 class NetworkCreateResponse(Wire, frozen=True, kw_only=True):
@@ -137,3 +149,11 @@ class NetworkConnectRequest(Wire, frozen=True, kw_only=True):
 class NetworkDisconnectRequest(Wire, frozen=True, kw_only=True):
     container: str = field(name="Container", default="")
     force: bool = field(name="Force", default=False)
+
+
+class NetworksPruneResponse(Wire, frozen=True, kw_only=True):
+    """Answer of POST /networks/prune."""
+
+    NULL = ("networks_deleted",)
+
+    networks_deleted: list[str] = field(name="NetworksDeleted", default_factory=list)

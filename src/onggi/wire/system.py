@@ -5,6 +5,9 @@ from __future__ import annotations
 from msgspec import field
 
 from onggi.wire.base import Wire
+from onggi.wire.containers import ContainerSummary
+from onggi.wire.images import ImageSummary
+from onggi.wire.volumes import Volume
 
 
 class EventActor(Wire, frozen=True, kw_only=True):
@@ -13,10 +16,17 @@ class EventActor(Wire, frozen=True, kw_only=True):
 
 
 class EventMessage(Wire, frozen=True, kw_only=True):
+    """One event; `status`, `id` and `from` repeat the action, the actor and its image for old clients."""
+
+    OMIT = ("status", "id", "from_", "scope")
+
+    status: str = field(name="status", default="")
+    id: str = field(name="id", default="")
+    from_: str = field(name="from", default="")
     type: str = field(name="Type", default="")
     action: str = field(name="Action", default="")
     actor: EventActor = field(name="Actor", default_factory=EventActor)
-    scope: str = field(name="scope", default="")
+    scope: str = field(name="scope", default="local")
     time: int = field(name="time", default=0)
     time_nano: int = field(name="timeNano", default=0)
 
@@ -28,11 +38,13 @@ class SystemVersionPlatform(Wire, frozen=True, kw_only=True):
 class SystemVersionComponents(Wire, frozen=True, kw_only=True):
     name: str = field(name="Name", default="")
     version: str = field(name="Version", default="")
-    details: dict[str, object] | None = field(name="Details", default=None)
+    details: dict[str, str] = field(name="Details", default_factory=dict)
 
 
 class SystemVersion(Wire, frozen=True, kw_only=True):
-    platform: SystemVersionPlatform | None = field(name="Platform", default=None)
+    OMIT = ("experimental",)
+
+    platform: SystemVersionPlatform = field(name="Platform", default_factory=SystemVersionPlatform)
     components: list[SystemVersionComponents] = field(name="Components", default_factory=list)
     version: str = field(name="Version", default="")
     api_version: str = field(name="ApiVersion", default="")
@@ -47,6 +59,8 @@ class SystemVersion(Wire, frozen=True, kw_only=True):
 
 
 class PluginsInfo(Wire, frozen=True, kw_only=True):
+    NULL = ("authorization",)
+
     volume: list[str] = field(name="Volume", default_factory=list)
     network: list[str] = field(name="Network", default_factory=list)
     authorization: list[str] = field(name="Authorization", default_factory=list)
@@ -61,70 +75,45 @@ class IndexInfo(Wire, frozen=True, kw_only=True):
 
 
 class RegistryServiceConfig(Wire, frozen=True, kw_only=True):
-    insecure_registry_cid_rs: list[str] = field(name="InsecureRegistryCIDRs", default_factory=list)
+    NULL = ("mirrors",)
+
+    insecure_registry_cidrs: list[str] = field(name="InsecureRegistryCIDRs", default_factory=list)
     index_configs: dict[str, IndexInfo] = field(name="IndexConfigs", default_factory=dict)
     mirrors: list[str] = field(name="Mirrors", default_factory=list)
 
 
-class GenericResourcesNamedResourceSpec(Wire, frozen=True, kw_only=True):
-    kind: str = field(name="Kind", default="")
-    value: str | None = field(name="Value", default=None)
-
-
-class GenericResourcesDiscreteResourceSpec(Wire, frozen=True, kw_only=True):
-    kind: str = field(name="Kind", default="")
-    value: int | None = field(name="Value", default=None)
-
-
-class SystemInfoGenericResources(Wire, frozen=True, kw_only=True):
-    named_resource_spec: GenericResourcesNamedResourceSpec = field(
-        name="NamedResourceSpec", default_factory=GenericResourcesNamedResourceSpec
-    )
-    discrete_resource_spec: GenericResourcesDiscreteResourceSpec = field(
-        name="DiscreteResourceSpec", default_factory=GenericResourcesDiscreteResourceSpec
-    )
-
-
 class Runtime(Wire, frozen=True, kw_only=True):
+    OMIT = ("runtime_args", "status")
+
     path: str = field(name="path", default="")
-    runtime_args: list[str] | None = field(name="runtimeArgs", default=None)
-    status: dict[str, str] | None = field(name="status", default=None)
+    runtime_args: list[str] = field(name="runtimeArgs", default_factory=list)
+    status: dict[str, str] = field(name="status", default_factory=dict)
 
 
 class Commit(Wire, frozen=True, kw_only=True):
     id: str = field(name="ID", default="")
 
 
-class SystemInfoDefaultAddressPools(Wire, frozen=True, kw_only=True):
+class SwarmInfo(Wire, frozen=True, kw_only=True):
+    """What `info` says of the swarm; this engine is in none."""
+
+    node_id: str = field(name="NodeID", default="")
+    node_addr: str = field(name="NodeAddr", default="")
+    local_node_state: str = field(name="LocalNodeState", default="inactive")
+    control_available: bool = field(name="ControlAvailable", default=False)
+    error: str = field(name="Error", default="")
+    remote_managers: list[str] | None = field(name="RemoteManagers", default=None)
+
+
+class AddressPool(Wire, frozen=True, kw_only=True):
     base: str = field(name="Base", default="")
     size: int = field(name="Size", default=0)
 
 
-class FirewallInfo(Wire, frozen=True, kw_only=True):
-    driver: str = field(name="Driver", default="")
-    info: list[list[str]] = field(name="Info", default_factory=list)
-
-
-class DeviceInfo(Wire, frozen=True, kw_only=True):
-    source: str = field(name="Source", default="")
-    id: str = field(name="ID", default="")
-
-
-class NRIInfo(Wire, frozen=True, kw_only=True):
-    info: list[list[str]] = field(name="Info", default_factory=list)
-
-
-class ContainerdNamespaces(Wire, frozen=True, kw_only=True):
-    containers: str = field(name="Containers", default="")
-    plugins: str = field(name="Plugins", default="")
-
-
-class ContainerdInfo(Wire, frozen=True, kw_only=True):
-    address: str = field(name="Address", default="")
-    namespaces: ContainerdNamespaces = field(name="Namespaces", default_factory=ContainerdNamespaces)
-
-
 class SystemInfo(Wire, frozen=True, kw_only=True):
+    OMIT = ("default_address_pools",)
+    NULL = ("driver_status", "warnings")
+
     id: str = field(name="ID", default="")
     containers: int = field(name="Containers", default=0)
     containers_running: int = field(name="ContainersRunning", default=0)
@@ -141,8 +130,8 @@ class SystemInfo(Wire, frozen=True, kw_only=True):
     cpu_cfs_quota: bool = field(name="CpuCfsQuota", default=False)
     cpu_shares: bool = field(name="CPUShares", default=False)
     cpu_set: bool = field(name="CPUSet", default=False)
-    pids_limit: bool | None = field(name="PidsLimit", default=None)
-    oom_kill_disable: bool | None = field(name="OomKillDisable", default=None)
+    pids_limit: bool = field(name="PidsLimit", default=False)
+    oom_kill_disable: bool = field(name="OomKillDisable", default=False)
     ipv4_forwarding: bool = field(name="IPv4Forwarding", default=False)
     debug: bool = field(name="Debug", default=False)
     n_fd: int = field(name="NFd", default=0)
@@ -163,7 +152,7 @@ class SystemInfo(Wire, frozen=True, kw_only=True):
     registry_config: RegistryServiceConfig = field(
         name="RegistryConfig", default_factory=RegistryServiceConfig
     )
-    generic_resources: list[SystemInfoGenericResources] = field(name="GenericResources", default_factory=list)
+    generic_resources: list[str] | None = field(name="GenericResources", default=None)
     http_proxy: str = field(name="HttpProxy", default="")
     https_proxy: str = field(name="HttpsProxy", default="")
     no_proxy: str = field(name="NoProxy", default="")
@@ -173,7 +162,7 @@ class SystemInfo(Wire, frozen=True, kw_only=True):
     server_version: str = field(name="ServerVersion", default="")
     runtimes: dict[str, Runtime] = field(name="Runtimes", default_factory=dict)
     default_runtime: str = field(name="DefaultRuntime", default="")
-    swarm: dict[str, object] | None = field(name="Swarm", default=None)
+    swarm: SwarmInfo = field(name="Swarm", default_factory=SwarmInfo)
     live_restore_enabled: bool = field(name="LiveRestoreEnabled", default=False)
     isolation: str = field(name="Isolation", default="")
     init_binary: str = field(name="InitBinary", default="")
@@ -181,16 +170,19 @@ class SystemInfo(Wire, frozen=True, kw_only=True):
     runc_commit: Commit = field(name="RuncCommit", default_factory=Commit)
     init_commit: Commit = field(name="InitCommit", default_factory=Commit)
     security_options: list[str] = field(name="SecurityOptions", default_factory=list)
-    product_license: str = field(name="ProductLicense", default="")
-    default_address_pools: list[SystemInfoDefaultAddressPools] = field(
-        name="DefaultAddressPools", default_factory=list
-    )
-    firewall_backend: FirewallInfo = field(name="FirewallBackend", default_factory=FirewallInfo)
-    discovered_devices: list[DeviceInfo] = field(name="DiscoveredDevices", default_factory=list)
-    nri: NRIInfo = field(name="NRI", default_factory=NRIInfo)
+    default_address_pools: list[AddressPool] = field(name="DefaultAddressPools", default_factory=list)
     warnings: list[str] = field(name="Warnings", default_factory=list)
     cdi_spec_dirs: list[str] = field(name="CDISpecDirs", default_factory=list)
-    containerd: ContainerdInfo = field(name="Containerd", default_factory=ContainerdInfo)
+
+
+class DiskUsage(Wire, frozen=True, kw_only=True):
+    """Answer of GET /system/df; a part that was not asked for is null."""
+
+    layers_size: int = field(name="LayersSize", default=0)
+    images: list[ImageSummary] | None = field(name="Images", default=None)
+    containers: list[ContainerSummary] | None = field(name="Containers", default=None)
+    volumes: list[Volume] | None = field(name="Volumes", default=None)
+    build_cache: list[str] | None = field(name="BuildCache", default=None)
 
 
 class AuthConfig(Wire, frozen=True, kw_only=True):

@@ -13,13 +13,16 @@ class VolumeUsageData(Wire, frozen=True, kw_only=True):
 
 
 class Volume(Wire, frozen=True, kw_only=True):
+    OMIT = ("created_at", "status", "cluster_volume", "usage_data")
+    NULL = ("labels", "options")
+
     name: str = field(name="Name", default="")
     driver: str = field(name="Driver", default="")
     mountpoint: str = field(name="Mountpoint", default="")
     created_at: str = field(name="CreatedAt", default="")
     status: dict[str, dict[str, object]] = field(name="Status", default_factory=dict)
     labels: dict[str, str] = field(name="Labels", default_factory=dict)
-    scope: str = field(name="Scope", default="")
+    scope: str = field(name="Scope", default="local")
     cluster_volume: dict[str, object] | None = field(name="ClusterVolume", default=None)
     options: dict[str, str] = field(name="Options", default_factory=dict)
     usage_data: VolumeUsageData | None = field(name="UsageData", default=None)
@@ -70,11 +73,18 @@ class VolumeCreateRequest(Wire, frozen=True, kw_only=True):
     driver: str = field(name="Driver", default="")
     driver_opts: dict[str, str] = field(name="DriverOpts", default_factory=dict)
     labels: dict[str, str] = field(name="Labels", default_factory=dict)
-    cluster_volume_spec: ClusterVolumeSpec = field(
-        name="ClusterVolumeSpec", default_factory=ClusterVolumeSpec
-    )
+    cluster_volume_spec: ClusterVolumeSpec | None = field(name="ClusterVolumeSpec", default=None)
 
 
 class VolumeListResponse(Wire, frozen=True, kw_only=True):
+    NULL = ("warnings",)
+
     volumes: list[Volume] = field(name="Volumes", default_factory=list)
     warnings: list[str] = field(name="Warnings", default_factory=list)
+
+
+class VolumesPruneResponse(Wire, frozen=True, kw_only=True):
+    """Answer of POST /volumes/prune."""
+
+    volumes_deleted: list[str] = field(name="VolumesDeleted", default_factory=list)
+    space_reclaimed: int = field(name="SpaceReclaimed", default=0)
