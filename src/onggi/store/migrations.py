@@ -4,7 +4,9 @@
     images      id (config digest), manifest digest       one row for each image that the engine knows
                  |-- parent_id        built or committed from (Docker's ParentId); null for a loaded one
     names       name (canonical reference) -> image_id    docker.io/library/debian:12, or name@sha256:...
-    layers      chain_id -> snapshot key                  an unpacked layer
+    blobs       (image_id, digest)                        of each image: manifest, configuration, layers
+    stacks      (image_id, position) -> chain_id          the layers of each image, bottom first
+    layers      chain_id, also the key of its snapshot    an unpacked layer
                  |-- diff_id, parent (chain id), size     bytes unpacked; blob: the packed form that came
     snapshots   key -> id (the short directory name)      the owner row of each directory in snapshots/
                  |-- parent key, kind committed|active, state making|ready|removing
@@ -41,6 +43,21 @@ CREATE TABLE names (
     digest TEXT NOT NULL
 );
 CREATE INDEX names_image ON names (image_id);
+
+CREATE TABLE blobs (
+    image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (image_id, digest)
+) WITHOUT ROWID;
+CREATE INDEX blobs_digest ON blobs (digest);
+
+CREATE TABLE stacks (
+    image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    chain_id TEXT NOT NULL REFERENCES layers (chain_id),
+    PRIMARY KEY (image_id, position)
+) WITHOUT ROWID;
+CREATE INDEX stacks_chain ON stacks (chain_id);
 
 CREATE TABLE snapshots (
     key TEXT PRIMARY KEY,

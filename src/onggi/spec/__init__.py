@@ -1,0 +1,1 @@
+"""Typed data of the OCI and Docker formats: digests, references, platforms, images."""
