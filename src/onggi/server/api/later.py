@@ -1,0 +1,35 @@
+"""Operations of later issues: each answers 501 and says what this engine does not do."""
+
+from __future__ import annotations
+
+from onggi.errors import NotImplemented_
+from onggi.server.messages import Request, Response
+
+
+async def registry(request: Request) -> Response:
+    raise NotImplemented_("this engine does not speak to registries yet: use docker load or docker import")
+
+
+async def attestations(request: Request) -> Response:
+    raise NotImplemented_("this engine does not keep attestations of images yet")
+
+
+async def networks(request: Request) -> Response:
+    raise NotImplemented_("this engine has the networks none and host only: it does not manage others yet")
+
+
+async def build(request: Request) -> Response:
+    raise NotImplemented_("this engine does not build images yet")
+
+
+async def plugins(request: Request) -> Response:
+    raise NotImplemented_("this engine has no plugins")
+
+
+async def no_plugins(request: Request) -> Response:
+    """The list of plugins, which is empty: clients ask for it before they show their help."""
+    return Response(body=b"[]")
+
+
+async def swarm(request: Request) -> Response:
+    raise NotImplemented_("this engine does not form swarms")

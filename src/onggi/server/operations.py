@@ -1,0 +1,158 @@
+"""The Engine API's operations, as one table: method, path, handler ("module:function" of onggi.server.api).
+
+Reads like the API's description, tag by tag. `later:...` answers 501 and names what is missing; `swarm:...` answers
+as a dockerd that is in no swarm.
+"""
+
+from __future__ import annotations
+
+from onggi.server.router import Entry
+
+SYSTEM: tuple[Entry, ...] = (
+    ("GET", "/_ping", "system:ping"),
+    ("HEAD", "/_ping", "system:ping"),
+    ("GET", "/info", "system:info"),
+    ("GET", "/version", "system:version"),
+    ("GET", "/events", "system:events"),
+    ("GET", "/system/df", "system:df"),
+    ("POST", "/auth", "later:registry"),
+)
+
+CONTAINERS: tuple[Entry, ...] = (
+    ("GET", "/containers/json", "containers:list_"),
+    ("POST", "/containers/create", "containers:create"),
+    ("POST", "/containers/prune", "containers:prune"),
+    ("GET", "/containers/{id}/json", "containers:inspect"),
+    ("GET", "/containers/{id}/top", "containers:top"),
+    ("GET", "/containers/{id}/logs", "containers:logs"),
+    ("GET", "/containers/{id}/stats", "containers:stats"),
+    ("POST", "/containers/{id}/start", "containers:start"),
+    ("POST", "/containers/{id}/stop", "containers:stop"),
+    ("POST", "/containers/{id}/restart", "containers:restart"),
+    ("POST", "/containers/{id}/kill", "containers:kill"),
+    ("POST", "/containers/{id}/pause", "containers:pause"),
+    ("POST", "/containers/{id}/unpause", "containers:unpause"),
+    ("POST", "/containers/{id}/rename", "containers:rename"),
+    ("POST", "/containers/{id}/update", "containers:update"),
+    ("POST", "/containers/{id}/wait", "containers:wait"),
+    ("POST", "/containers/{id}/resize", "streams:resize"),
+    ("POST", "/containers/{id}/attach", "streams:attach"),
+    ("GET", "/containers/{id}/attach/ws", "streams:attach_websocket"),
+    ("DELETE", "/containers/{id}", "containers:remove"),
+    ("GET", "/containers/{id}/changes", "files:changes"),
+    ("GET", "/containers/{id}/export", "files:export"),
+    ("GET", "/containers/{id}/archive", "files:get_archive"),
+    ("HEAD", "/containers/{id}/archive", "files:stat_archive"),
+    ("PUT", "/containers/{id}/archive", "files:put_archive"),
+    ("POST", "/commit", "files:commit"),
+)
+
+EXEC: tuple[Entry, ...] = (
+    ("POST", "/containers/{id}/exec", "streams:exec_create"),
+    ("POST", "/exec/{id}/start", "streams:exec_start"),
+    ("POST", "/exec/{id}/resize", "streams:exec_resize"),
+    ("GET", "/exec/{id}/json", "streams:exec_inspect"),
+)
+
+IMAGES: tuple[Entry, ...] = (
+    ("GET", "/images/json", "images:list_"),
+    ("GET", "/images/get", "images:save_several"),
+    ("GET", "/images/search", "later:registry"),
+    ("POST", "/images/load", "images:load"),
+    ("POST", "/images/prune", "images:prune"),
+    ("POST", "/images/create", "images:create"),
+    ("GET", "/images/{name}/json", "images:inspect"),
+    ("GET", "/images/{name}/history", "images:history"),
+    ("GET", "/images/{name}/get", "images:save"),
+    ("GET", "/images/{name}/attestations", "later:attestations"),
+    ("POST", "/images/{name}/tag", "images:tag"),
+    ("POST", "/images/{name}/push", "later:registry"),
+    ("DELETE", "/images/{name}", "images:remove"),
+    ("GET", "/distribution/{name}/json", "later:registry"),
+)
+
+VOLUMES: tuple[Entry, ...] = (
+    ("GET", "/volumes", "volumes:list_"),
+    ("POST", "/volumes/create", "volumes:create"),
+    ("POST", "/volumes/prune", "volumes:prune"),
+    ("GET", "/volumes/{name}", "volumes:inspect"),
+    ("PUT", "/volumes/{name}", "swarm:not_a_manager"),
+    ("DELETE", "/volumes/{name}", "volumes:remove"),
+)
+
+NETWORKS: tuple[Entry, ...] = (
+    ("GET", "/networks", "networks:list_"),
+    ("POST", "/networks/create", "later:networks"),
+    ("POST", "/networks/prune", "later:networks"),
+    ("GET", "/networks/{id}", "networks:inspect"),
+    ("DELETE", "/networks/{id}", "later:networks"),
+    ("POST", "/networks/{id}/connect", "later:networks"),
+    ("POST", "/networks/{id}/disconnect", "later:networks"),
+)
+
+BUILD: tuple[Entry, ...] = (
+    ("POST", "/build", "later:build"),
+    ("POST", "/build/prune", "later:build"),
+    ("POST", "/build/cancel", "later:build"),
+    ("POST", "/session", "later:build"),
+    ("POST", "/grpc", "later:build"),
+)
+
+PLUGINS: tuple[Entry, ...] = (
+    ("GET", "/plugins", "later:no_plugins"),
+    ("GET", "/plugins/privileges", "later:plugins"),
+    ("POST", "/plugins/pull", "later:plugins"),
+    ("POST", "/plugins/create", "later:plugins"),
+    ("GET", "/plugins/{name}/json", "later:plugins"),
+    ("POST", "/plugins/{name}/enable", "later:plugins"),
+    ("POST", "/plugins/{name}/disable", "later:plugins"),
+    ("POST", "/plugins/{name}/upgrade", "later:plugins"),
+    ("POST", "/plugins/{name}/push", "later:plugins"),
+    ("POST", "/plugins/{name}/set", "later:plugins"),
+    ("DELETE", "/plugins/{name}", "later:plugins"),
+)
+
+SWARM: tuple[Entry, ...] = (
+    ("GET", "/swarm", "swarm:not_a_manager"),
+    ("POST", "/swarm/init", "later:swarm"),
+    ("POST", "/swarm/join", "later:swarm"),
+    ("POST", "/swarm/leave", "swarm:not_in_a_swarm"),
+    ("POST", "/swarm/update", "swarm:not_a_manager"),
+    ("GET", "/swarm/unlockkey", "swarm:not_a_manager"),
+    ("POST", "/swarm/unlock", "swarm:not_a_manager"),
+    ("GET", "/nodes", "swarm:not_a_manager"),
+    ("GET", "/nodes/{id}", "swarm:not_a_manager"),
+    ("DELETE", "/nodes/{id}", "swarm:not_a_manager"),
+    ("POST", "/nodes/{id}/update", "swarm:not_a_manager"),
+    ("GET", "/services", "swarm:not_a_manager"),
+    ("POST", "/services/create", "swarm:not_a_manager"),
+    ("GET", "/services/{id}", "swarm:not_a_manager"),
+    ("DELETE", "/services/{id}", "swarm:not_a_manager"),
+    ("POST", "/services/{id}/update", "swarm:not_a_manager"),
+    ("GET", "/services/{id}/logs", "swarm:not_a_manager"),
+    ("GET", "/tasks", "swarm:not_a_manager"),
+    ("GET", "/tasks/{id}", "swarm:not_a_manager"),
+    ("GET", "/tasks/{id}/logs", "swarm:not_a_manager"),
+    ("GET", "/secrets", "swarm:not_a_manager"),
+    ("POST", "/secrets/create", "swarm:not_a_manager"),
+    ("GET", "/secrets/{id}", "swarm:not_a_manager"),
+    ("DELETE", "/secrets/{id}", "swarm:not_a_manager"),
+    ("POST", "/secrets/{id}/update", "swarm:not_a_manager"),
+    ("GET", "/configs", "swarm:not_a_manager"),
+    ("POST", "/configs/create", "swarm:not_a_manager"),
+    ("GET", "/configs/{id}", "swarm:not_a_manager"),
+    ("DELETE", "/configs/{id}", "swarm:not_a_manager"),
+    ("POST", "/configs/{id}/update", "swarm:not_a_manager"),
+)
+
+TABLE: tuple[Entry, ...] = (
+    *SYSTEM,
+    *CONTAINERS,
+    *EXEC,
+    *IMAGES,
+    *VOLUMES,
+    *NETWORKS,
+    *BUILD,
+    *PLUGINS,
+    *SWARM,
+)
