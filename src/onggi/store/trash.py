@@ -34,10 +34,17 @@ class Trash:
         return target
 
     def throw(self, path: str) -> None:
-        """Rename away and delete at once; what cannot be deleted now stays in the trash."""
+        """Rename away and delete at once."""
         target = self.move(path)
         if target is not None:
+            self.discard(target)
+
+    def discard(self, target: str) -> None:
+        """Delete what `move` returned; what cannot be deleted now stays for `empty`."""
+        try:
             delete_tree(target)
+        except OSError:
+            return
 
     def empty(self) -> int:
         """Delete everything here; returns how many things could not be deleted (they stay, for the

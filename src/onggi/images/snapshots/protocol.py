@@ -1,0 +1,90 @@
+"""What a snapshotter promises, and the life of a snapshot.
+
+    create(key, parent, owner)      an active snapshot: a writable tree on top of a committed one, or on
+    nothing
+        |-- tree(key)               the directory that a layer's tar is applied to (while a layer is unpacked)
+        |-- mounts(key)             the mounts that show it as a container's root (while a container lives)
+    commit(key, name)               it is a layer now: immutable, known by its chain id
+        |-- view(name)              read-only mounts
+        |-- create(..., parent=name) and so on
+    remove(key)                     renamed away first, deleted later; refused while another stands on it
+
+    active --commit--> committed --remove--> gone         active --remove--> gone
+
+A snapshot has a row in the database (store/migrations.py, table snapshots) before it has a directory:
+`making` until the directory is whole, `ready`, `removing`. After a crash `reconcile` removes what was not
+ready and directories without a row, and reports rows whose directory is lost.
+A snapshotter returns mounts and never mounts. Directories have short names, so that the mount options of a
+tall image fit into the page that mount(2) takes.
+Not here: tars (images/apply.py), which layers belong to an image (images/).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+# spawn/plan.py: source, target, fstype, flags, data, propagation, idmap, extra
+Mount: TypeAlias = tuple[str, str, str, int, str, int, tuple[object, ...] | None, int]
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a snapshot itself takes on disk, its parents not counted; hard links count once."""
+
+    bytes: int
+    inodes: int
+
+
+class Reconciled(msgspec.Struct, frozen=True):
+    """What `reconcile` found: removed keys or directory names, and keys whose directory is lost."""
+
+    removed: list[str]
+    lost: list[str]
+
+
+class Snapshots(Protocol):
+    """Trees on disk. Methods may be called from several threads, for one key from one at a time."""
+
+    driver: str  # Docker's word for it: overlay2, vfs
+    whiteouts: str  # how images/apply.py has to treat whiteouts in `tree`: overlay, delete
+    stackable: bool  # a layer can be unpacked before its parent is known; then commit names the parent
+
+    def create(self, key: str, parent: str, owner: str) -> None:
+        """Make an active snapshot. `owner` says whose it is: "container", "unpack".
+
+        Raises Conflict, NotFound.
+        """
+
+    def tree(self, key: str) -> str:
+        """The directory that holds what this snapshot adds (overlay) or shows (native)."""
+
+    def lowers(self, key: str) -> list[str]:
+        """The directories below it, nearest first; for images/changes.py and images/view.py."""
+
+    def mounts(self, key: str) -> list[Mount]:
+        """The mounts, on "/", of an active snapshot."""
+
+    def view(self, name: str) -> list[Mount]:
+        """Read-only mounts, on "/", of a committed snapshot; of an empty tree for the empty name."""
+
+    def commit(self, key: str, name: str, parent: str = "") -> None:
+        """Make an active snapshot a committed one. Where `stackable`, `parent` may be given only now.
+
+        Raises Conflict when the name is taken: the caller then removes the key and uses what is there.
+        """
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a ready snapshot of that key."""
+
+    def remove(self, key: str) -> None:
+        """Remove; gone already is no fault. Raises Conflict while another snapshot stands on it."""
+
+    def usage(self, key: str) -> Usage:
+        """Disk use of this snapshot alone."""
+
+    def data(self, key: str) -> dict[str, str]:
+        """GraphDriver.Data of inspect."""
+
+    def reconcile(self) -> Reconciled:
+        """Once at start, before anything else."""
