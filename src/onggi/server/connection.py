@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
         """
         poll = select.poll()
         poll.register(self._transport.get_extra_info("socket").fileno(), 0)
-        while not poll.poll(0):
+        while not poll.poll(0):  # noqa: ASYNC110  nothing in asyncio waits for a hang-up alone
             await asyncio.sleep(HANGUP_SECONDS)
         self._task.cancel()
 

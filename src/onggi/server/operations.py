@@ -1,7 +1,7 @@
 """The Engine API's operations, as one table: method, path, handler ("module:function" of onggi.server.api).
 
-Reads like the API's description, tag by tag. `later:...` answers 501 and names what is missing; `swarm:...` answers
-as a dockerd that is in no swarm.
+Reads like the API's description, tag by tag. `later:...` answers 501 and names what is missing; `swarm:...`
+answers as a dockerd that is in no swarm.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From method and path to a handler.
 
-The table is data: (method, pattern, handler). `{id}` is one segment, `{name}` may hold slashes (names of images
-do). A handler is named as "module:function" of onggi.server.api and imported when it is first asked for, so that
-an idle engine does not hold what it does not need; tests resolve every one.
+The table is data: (method, pattern, handler). `{id}` is one segment, `{name}` may hold slashes, as names of
+images do. A handler is named as "module:function" of onggi.server.api and imported when it is first asked
+for, so that an idle engine does not hold what it does not need; tests resolve every one.
 """
 
 from __future__ import annotations

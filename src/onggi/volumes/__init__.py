@@ -1,0 +1,1 @@
+"""Local volumes: directories below `volumes/`, and nothing that the engine knows of them."""
