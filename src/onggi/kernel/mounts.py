@@ -1,8 +1,8 @@
 """Mounts: the path-based calls and the descriptor-based ones (Linux 5.2 and later). mount(2), fsopen(2).
 
 A detached mount is a descriptor that no path leads to yet: `fsmount` and `open_tree` make one,
-`mount_setattr` changes it while nobody sees it, `move_mount` puts it at a place that is itself a descriptor, so no name is
-resolved twice. It vanishes with its last descriptor.
+`mount_setattr` changes it while nobody sees it, `move_mount` puts it at a place that is itself a descriptor,
+so no name is resolved twice. It vanishes with its last descriptor.
 """
 
 from __future__ import annotations

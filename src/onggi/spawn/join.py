@@ -1,0 +1,112 @@
+"""Running a process inside a running container (exec): the second way of starting a plan.
+
+The plan is that of `runtime.compile.process`; its `exec_join` is (init's pid, namespaces). A helper enters the
+cgroups, then all namespaces through one pidfd, so that they are those of the same process however pids are
+reused, and makes the process with CLONE_PARENT: the caller is its parent and gets its exit status.
+Its root is init's root, its directory is opened inside it and checked (CVE-2024-21626).
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+
+from onggi.kernel import processes
+from onggi.kernel.namespaces import CLONE_NEWNS, CLONE_PARENT, clone, setns
+from onggi.spawn import host, launch, steps
+from onggi.spawn.plan import Launched
+from onggi.spawn.state import Child, channel, failure, receive, send
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from onggi.spawn.plan import Plan
+
+
+def join(
+    plan: Plan,
+    stdin_fd: int,
+    stdout_fd: int,
+    stderr_fd: int,
+    *,
+    keep_fds: tuple[int, ...] | list[int] = (),
+    init_pidfd: int = -1,
+) -> Launched:
+    """Start an exec's process; return when it has executed. `init_pidfd` saves the look-up by pid.
+
+    Raises StepFailed (ESRCH where the container has ended); nothing is left behind then.
+    """
+    run = _Join(plan, (stdin_fd, stdout_fd, stderr_fd), tuple(keep_fds), init_pidfd)
+    try:
+        return run.start()
+    except BaseException:
+        run.abandon()
+        raise
+
+
+class _Join(launch._Run):
+    """A launch whose child is made inside another process's namespaces."""
+
+    def __init__(
+        self, plan: Plan, stdio: tuple[int, int, int], keep: tuple[int, ...], init_pidfd: int
+    ) -> None:
+        super().__init__(plan, stdio, keep)
+        self.init_pidfd = init_pidfd
+        self.owned_pidfd = -1
+
+    def start(self) -> Launched:
+        init_pid, _ = self.plan["exec_join"]
+        if self.init_pidfd < 0:
+            try:
+                self.init_pidfd = self.owned_pidfd = processes.pidfd_open(init_pid)
+            except OSError as error:
+                raise failure(("join", str(init_pid)), error) from None
+        try:
+            return super().start()
+        finally:
+            if self.owned_pidfd >= 0:
+                os.close(self.owned_pidfd)
+
+    def _clone(self, child_sock: _socket.socket) -> None:
+        helper, helper_fd = clone(0)
+        if helper == 0:
+            launch._in_child(child_sock, lambda: self._enter(child_sock))
+        try:
+            assert self.sock is not None
+            # cgroups first: what the helper makes is born in them
+            self.parent.pid = helper
+            host.run(self.plan["attach"], self.parent)
+            self._say_go()
+            message, _ = receive(self.sock)
+        finally:
+            processes.wait_pidfd(helper_fd)
+            os.close(helper_fd)
+        if message is None or message[0] != "pid":
+            raise launch._as_failure(message, "join")
+        self.pid = message[1]
+        self.pidfd = processes.pidfd_open(self.pid)
+
+    def _enter(self, sock: _socket.socket) -> None:
+        child = Child(self.plan, sock, {})
+        launch.prepare(child, self.stdio, self.keep, [self.init_pidfd])
+        child.wait()
+        processes.set_dumpable(dumpable=False)
+        self._setns()
+        os.close(self.init_pidfd)
+        pid, _ = clone(CLONE_PARENT)
+        if pid == 0:
+            child.wait()
+            steps.run(child)
+        send(sock, ("pid", pid))
+        os._exit(0)
+
+    def _setns(self) -> None:
+        init_pid, flags = self.plan["exec_join"]
+        try:
+            setns(self.init_pidfd, flags)
+            if flags & CLONE_NEWNS:
+                os.chdir("/")
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                error.strerror = "the container's init has ended"
+            raise failure(("join", str(init_pid)), error) from None

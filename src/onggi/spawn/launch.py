@@ -1,0 +1,255 @@
+"""Starting a plan: host steps, clone, attach steps, the child's steps, execve; and what failed where.
+
+    parent (shim, onggi-runtime)              child
+    host steps
+    clone ---------------------------------->  join namespaces, close the host's descriptors
+    attach steps (cgroups, id maps)
+    "go" ----------------------------------->  steps ...
+    hooks (prestart, createRuntime)  <-------  "hooks"
+    "go" ----------------------------------->  pivot, identity ...
+    <----------------------------------------  "console" + pty master, "ready", or "failed"
+    end of file  <---------------------------  execve
+
+The caller must be single-threaded. Nothing is imported between clone and execve (tests/unit/spawn/).
+Where a pid or user namespace is joined, a helper process joins and makes the child with CLONE_PARENT, so the
+caller is the child's parent all the same, and its own namespaces never change.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import gc
+import os
+import signal
+
+from onggi.kernel import capabilities as _capabilities  # noqa: F401  loaded before any fork
+from onggi.kernel import files, processes
+from onggi.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT, clone, setns
+from onggi.spawn import host, steps
+from onggi.spawn.plan import Launched, StepFailed
+from onggi.spawn.state import Child, channel, failure, receive, send
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from onggi.spawn.plan import Plan
+
+
+def launch(
+    plan: Plan,
+    stdin_fd: int,
+    stdout_fd: int,
+    stderr_fd: int,
+    *,
+    keep_fds: tuple[int, ...] | list[int] = (),
+) -> Launched:
+    """Start a plan's process; return when it has executed (or waits at `start_fifo`).
+
+    The process gets copies of the three descriptors (ignored where the plan has a terminal), and `keep_fds`
+    under their own numbers. Raises StepFailed; then the child is reaped and the `undo` steps have been run.
+    On success the caller reaps the child (`processes.wait_pidfd`), and runs `finish(plan, pid)` afterwards.
+    """
+    run = _Run(plan, (stdin_fd, stdout_fd, stderr_fd), tuple(keep_fds))
+    try:
+        return run.start()
+    except BaseException:
+        run.abandon()
+        raise
+
+
+def finish(plan: Plan, pid: int) -> list[str]:
+    """Run the `undo` steps after init's end: cgroups removed, poststop hooks. Returns what failed, as text."""
+    return host.run_all(plan["undo"], host.Parent(pid))
+
+
+class _Run:
+    """One launch, seen from the parent. Owns the socket, the slots and, until success, the child."""
+
+    def __init__(self, plan: Plan, stdio: tuple[int, int, int], keep: tuple[int, ...]) -> None:
+        self.plan = plan
+        self.stdio = stdio
+        self.keep = keep
+        self.parent = host.Parent(0)
+        self.namespaces: list[tuple[int, int]] = []
+        self.sock: _socket.socket | None = None
+        self.pid = 0
+        self.pidfd = -1
+        self.console_fd: int | None = None
+
+    def start(self) -> Launched:
+        host.run(self.plan["host"], self.parent)
+        self._open_namespaces()
+        self.sock, child_sock = channel()
+        try:
+            self._clone(child_sock)
+        finally:
+            child_sock.close()
+        self.parent.pid = self.pid
+        host.run(self.plan["attach"], self.parent)
+        self._say_go()
+        self._follow()
+        self._close()
+        warnings = host.run_all(self.plan["started"], self.parent)
+        return Launched(self.pid, self.pidfd, self.console_fd, warnings)
+
+    def abandon(self) -> None:
+        """Kill and reap what was made, then undo."""
+        if self.pidfd >= 0:
+            try:
+                processes.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it has ended already, and is reaped below
+            processes.wait_pidfd(self.pidfd)
+            os.close(self.pidfd)
+        if self.console_fd is not None:
+            os.close(self.console_fd)
+        self._close()
+        host.run_all(self.plan["undo"], self.parent)
+
+    def _open_namespaces(self) -> None:
+        for path, flag in self.plan["join"]:
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise failure(("join", path), error) from None
+            self.namespaces.append((fd, flag))
+
+    def _clone(self, child_sock: _socket.socket) -> None:
+        flags: int = self.plan["clone"]
+        joined = 0
+        for _, flag in self.namespaces:
+            joined |= flag
+        if joined & (CLONE_NEWPID | CLONE_NEWUSER) or (joined and flags & CLONE_NEWUSER):
+            self._clone_through_helper(child_sock, flags)
+            return
+        self.pid, self.pidfd = clone(flags)
+        if self.pid == 0:
+            _in_child(child_sock, lambda: self._become(child_sock, self.namespaces))
+
+    def _clone_through_helper(self, child_sock: _socket.socket, flags: int) -> None:
+        helper, helper_fd = clone(0)
+        if helper == 0:
+            _in_child(child_sock, lambda: self._help(child_sock, flags))
+        try:
+            assert self.sock is not None
+            message, _ = receive(self.sock)
+            processes.wait_pidfd(helper_fd)
+        finally:
+            os.close(helper_fd)
+        if message is None or message[0] != "pid":
+            raise _as_failure(message, "join")
+        self.pid = message[1]
+        self.pidfd = processes.pidfd_open(self.pid)
+
+    def _help(self, sock: _socket.socket, flags: int) -> None:
+        """In the helper: join, then make the real child as a sibling, and go."""
+        _join(self.namespaces)
+        pid, _ = clone(flags | CLONE_PARENT)
+        if pid == 0:
+            self._become(sock, [])
+        send(sock, ("pid", pid))
+        os._exit(0)
+
+    def _become(self, sock: _socket.socket, namespaces: list[tuple[int, int]]) -> None:
+        """In the child: prepare, execute the steps. Does not return."""
+        child = Child(self.plan, sock, self.parent.slots)
+        prepare(child, self.stdio, self.keep, [fd for fd, _ in namespaces])
+        child.wait()
+        if namespaces:
+            _join(namespaces)
+        steps.run(child)
+
+    def _say_go(self) -> None:
+        assert self.sock is not None
+        try:
+            send(self.sock, ("go",))
+        except BrokenPipeError:
+            pass  # it failed before; _follow reads why
+
+    def _follow(self) -> None:
+        """Answer the child until it has executed, waits at the fifo, or failed."""
+        assert self.sock is not None
+        while True:
+            message, fd = receive(self.sock)
+            if message is None:
+                return
+            if message[0] == "hooks":
+                host.run(self.plan["hooks"], self.parent)
+                self._say_go()
+            elif message[0] == "console":
+                self.console_fd = fd
+            elif message[0] == "ready":
+                return
+            else:
+                raise _as_failure(message, "child")
+
+    def _close(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+        for fd, _ in self.namespaces:
+            os.close(fd)
+        self.namespaces = []
+        self.parent.close()
+
+
+def prepare(child: Child, stdio: tuple[int, int, int], keep: tuple[int, ...], also: list[int]) -> None:
+    """First deeds of a child: signals as at a program's start, stdio in place, other descriptors closed."""
+    os.setsid()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; ignored signals outlive execve
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if child.plan["start_fifo"]:
+        # read-write: neither side's open blocks, and the path is not needed after the pivot
+        child.fifo_fd = os.open(child.plan["start_fifo"], os.O_RDWR | os.O_CLOEXEC)
+    if not child.plan["terminal"]:
+        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in stdio]
+        for number, copy in enumerate(copies):
+            os.dup2(copy, number)
+    child.keep = keep
+    files.close_all_but({child.sock.fileno(), child.fifo_fd, *child.slots.values(), *keep, *also})
+
+
+def _in_child(sock: _socket.socket, deed: Callable[[], None]) -> None:
+    """Run the child's side; whatever happens, this process ends here."""
+    gc.disable()
+    try:
+        deed()
+    except BaseException as error:
+        failed = error if isinstance(error, StepFailed) else failure(("prepare",), error)
+        try:
+            send(sock, ("failed", failed.step, failed.argument, failed.errno, failed.text))
+        except OSError:
+            pass  # nobody is left to tell
+    finally:
+        os._exit(125)
+
+
+def _join(namespaces: list[tuple[int, int]]) -> None:
+    """Enter namespaces: those that this process may, then the user's, then what only its owner may.
+
+    Root may enter all before it gives its rights up; a rootless caller has rights over them only inside the
+    user namespace that owns them.
+    """
+    later = []
+    for fd, flag in sorted(namespaces, key=lambda pair: pair[1] == CLONE_NEWUSER):
+        try:
+            setns(fd, flag)
+        except OSError as error:
+            if error.errno != errno.EPERM or flag == CLONE_NEWUSER:
+                raise failure(("join", f"{flag:#x}"), error) from None
+            later.append((fd, flag))
+    for fd, flag in later:
+        try:
+            setns(fd, flag)
+        except OSError as error:
+            raise failure(("join", f"{flag:#x}"), error) from None
+
+
+def _as_failure(message: tuple[Any, ...] | None, step: str) -> StepFailed:
+    if message is not None and message[0] == "failed":
+        return StepFailed(*message[1:])
+    return StepFailed(step, "", errno.ESRCH, f"{step}: the process ended before it could be started")

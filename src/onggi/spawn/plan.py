@@ -1,0 +1,178 @@
+"""The plan: the flat, marshal-able program that turns a forked child into a container's process.
+
+A plan is a dict of builtins (`marshal.dumps` carries it from daemon to shim); a step is a tuple of its name and
+its arguments. It is compiled by runtime/compile, executed by spawn/launch.py, and decides nothing on the way.
+
+    id          container id
+    clone       CLONE_NEW* of the clone itself (not cgroup and time: those are steps, after membership is set)
+    join        [(path, CLONE_NEW*)]  namespaces of others, opened by the parent
+    host        [step]   parent, before the clone
+    attach      [step]   parent, when the child exists; the child waits
+    hooks       [step]   parent, when the child reaches the step "runtime-hooks"
+    child       [step]   child, in order; the last one is "exec"
+    started     [step]   parent, after execve (poststart hooks)
+    undo        [step]   parent, after init's end, or after a failure: every step is tried
+    terminal    bool     the parent gets the master of a pty of the container
+    start_fifo  path of a fifo or None: the child waits there before execve
+    exec_join   None, or (init_pid, CLONE_NEW*): this plan runs inside a running container (spawn/join.py)
+    warnings    [str]    what the document asked for and this machine cannot grant (OCI says: warn)
+
+Steps of the parent (spawn/host.py)
+    mkdir path                         a directory; may exist
+    write path text                    one write(2)
+    write-pid path                     the child's pid into path (cgroup.procs)
+    rmdir path                         may be gone; waits a little while a cgroup still empties
+    id-map uid_map gid_map groups      /proc/PID/uid_map and gid_map; `groups` false: setgroups denied first
+    oom-score-adj n                    /proc/PID/oom_score_adj
+    tree slot source recursive uid_map gid_map   a detached, where maps are given idmapped, copy of a mount
+    hook kind path args env timeout before after   state on stdin: before + pid + after (timeout in s, 0: none)
+    cgroup-device path program         a BPF device program onto a version 2 cgroup
+Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
+    become-root                        uid and gid 0 of the new user namespace
+    unshare flags                      CLONE_NEWCGROUP, when membership is set
+    time-offsets text                  a time namespace with these lines of timens_offsets
+    protect                            not dumpable: /proc/PID of this interpreter is closed to the container
+    keyring name                       a session keyring of its own
+    root path mounts propagation       the root: mounts (target "/") on path, else path bound onto itself
+    mount MOUNT                        one mount, below the root
+    mount-slot slot MOUNT              the same with the detached copy that the step "tree" made
+    cgroup-bind source MOUNT           host cgroup directory into the container
+    link text path                     a symbolic link; an existing name stays
+    node path mode device uid gid      a device node; bound from the host's where mknod is refused
+    bind-node source path              always bound
+    console                            a pty of the container's own devpts, onto /dev/console and stdio
+    readonly path...                   the subtree of each path read-only; missing ones are skipped
+    mask path...                       files hidden by /dev/null, directories by an empty read-only tmpfs
+    sysctl path value                  below /proc/sys of a verified procfs
+    runtime-hooks                      the parent runs `hooks` now
+    hook ...                           as above, in the container's namespaces
+    pivot no_pivot                     the root becomes /; every descriptor of the host is closed
+Steps of the child after it (spawn/identity.py)
+    root-readonly · root-propagation MS_*
+    hostname name · domainname name
+    rlimit name number soft hard
+    scheduler policy nice priority flags runtime deadline period · io-priority class priority · personality n
+    label lsm text                     AppArmor or SELinux label of the next execve
+    cwd path                           entered inside the root; made where missing
+    bounding mask                      drops the rest
+    user uid gid groups                the permitted set is kept until the next step
+    capabilities effective permitted inheritable ambient
+    umask mode · no-new-privs · seccomp program flags
+    find name                          the executable, by PATH of `exec`'s environment
+    wait-start                         tells the parent, then waits at start_fifo
+    exec args env
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Step = tuple[Any, ...]
+    Plan = dict[str, Any]
+    Mount = tuple[str, str, str, int, str, int, tuple[str, str] | None, int]
+
+# `extra` of a mount: attributes (MOUNT_ATTR_*) for the whole subtree, and what has no MS_ flag
+EXTRA_RECURSIVE_SET = 0  # shift: bits 0-23
+EXTRA_RECURSIVE_CLEAR = 24
+EXTRA_CLEAR = 48  # attributes to clear on this mount alone
+EXTRA_TMPCOPYUP = 1 << 72
+EXTRA_RECURSIVE_IDMAP = 1 << 73
+
+
+def mount(
+    source: str,
+    target: str,
+    fstype: str,
+    flags: int = 0,
+    data: str = "",
+    *,
+    propagation: int = 0,
+    idmap: tuple[str, str] | None = None,
+    extra: int = 0,
+) -> Mount:
+    """A mount. `target` is absolute inside the container; `flags` and `propagation` are MS_* of mount(2).
+
+    fstype "bind" has a host path as source (MS_REC in flags: with everything below it). `data` are the file
+    system's own options, joined by commas; in overlay's `lowerdir` a backslash protects `,` and `:`.
+    `idmap` is (uid_map, gid_map) in the form of /proc/PID/uid_map.
+    """
+    return (source, target, fstype, flags, data, propagation, idmap, extra)
+
+
+class StepFailed(Exception):
+    """A step of a plan failed: its name, the argument (path or value), errno, and a sentence.
+
+    `exit_code` is what Docker's command line exits with: 127 where the command was not found, 126 where it
+    cannot be executed, else 125.
+    """
+
+    def __init__(self, step: str, argument: str, errno: int, text: str) -> None:
+        super().__init__(text)
+        self.step = step
+        self.argument = argument
+        self.errno = errno
+        self.text = text
+
+    @property
+    def exit_code(self) -> int:
+        if self.step not in ("find", "exec"):
+            return 125
+        return 127 if self.errno in (_errno.ENOENT, _errno.ENOTDIR) else 126
+
+
+class Launched:
+    """A started process. The caller owns both descriptors.
+
+    `console_fd` is the master of the container's pty where the plan has a terminal, else None.
+    `warnings` are failures that do not stop a container (poststart hooks).
+    """
+
+    __slots__ = ("console_fd", "pid", "pidfd", "warnings")
+
+    def __init__(self, pid: int, pidfd: int, console_fd: int | None, warnings: list[str]) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.console_fd = console_fd
+        self.warnings = warnings
+
+
+def new(container_id: str) -> Plan:
+    """An empty plan, every key present."""
+    return {
+        "id": container_id,
+        "clone": 0,
+        "join": [],
+        "host": [],
+        "attach": [],
+        "hooks": [],
+        "child": [],
+        "started": [],
+        "undo": [],
+        "terminal": False,
+        "start_fifo": None,
+        "exec_join": None,
+        "warnings": [],
+    }
+
+
+def describe(plan: Plan) -> str:
+    """The plan as text, one step a line: what `onggi-runtime` prints where it is asked what it would do."""
+    lines = [f"clone {plan['clone']:#x}"]
+    lines += [f"join {path} {flag:#x}" for path, flag in plan["join"]]
+    for part in ("host", "attach", "hooks", "child", "started", "undo"):
+        lines += [f"{part}: {describe_step(step)}" for step in plan[part]]
+    return "\n".join(lines) + "\n"
+
+
+def describe_step(step: Step) -> str:
+    return " ".join([step[0], *(_short(argument) for argument in step[1:])])
+
+
+def _short(argument: object) -> str:
+    if isinstance(argument, bytes):
+        return f"<{len(argument)} bytes>"
+    return repr(argument)
