@@ -1,0 +1,316 @@
+"""Engines under test: a real dockerd and ours, each with directories, a socket and cgroups of its own.
+
+    with onggi(tmp_path) as engine:  engine.docker("run", "--rm", "busybox", "true")
+    with dockerd(tmp_path) as engine: ...
+
+Only what was started here is ended here. `leftovers(engine)` lists what an engine of ours left behind:
+processes, mounts, cgroups, links, firewall tables; a test asserts that it is empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).parent.parent
+ONGGI = TOP / ".venv" / "bin" / "onggi"
+BUSYBOX = "busybox:test"
+
+
+class UnixHTTP(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float = 60) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@dataclass
+class Engine:
+    """A running engine, whichever it is."""
+
+    kind: str  # onggi or dockerd
+    root: Path
+    exec_root: Path
+    command: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def socket(self) -> str:
+        return str(self.exec_root / "engine.sock")
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def log(self) -> str:
+        path = self.exec_root.parent / f"{self.exec_root.name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self, *, failpoint: str = "", timeout: float = 40) -> None:
+        """Start it and wait until it answers."""
+        self.exec_root.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, **self.env}
+        if failpoint:
+            environment["ONGGI_FAILPOINT"] = failpoint
+        with (self.exec_root.parent / f"{self.exec_root.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + timeout
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"{self.kind} did not start:\n{self.log[-3000:]}")
+            time.sleep(0.02)
+
+    def answers(self) -> bool:
+        try:
+            return self.request("GET", "/_ping")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def request(self, method: str, path: str, body: object = None, timeout: float = 60) -> tuple[int, bytes]:
+        """One request on a connection of its own: (status, body)."""
+        connection = UnixHTTP(self.socket, timeout)
+        try:
+            data, headers = body, {}
+            if body is not None and not isinstance(body, bytes):
+                data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+            connection.request(method, path, data, headers)  # type: ignore[arg-type]
+            reply = connection.getresponse()
+            return reply.status, reply.read()
+        finally:
+            connection.close()
+
+    def api(self, method: str, path: str, body: object = None, timeout: float = 60) -> Any:
+        """One request that must succeed; the decoded JSON, or text."""
+        status, text = self.request(method, path, body, timeout)
+        assert status < 400, f"{method} {path}: {status} {text[:500]!r}\n{self.log[-2000:]}"
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text.decode(errors="replace")
+
+    def run(
+        self, client: str, *args: str, stdin: bytes | None = None, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a client command (`docker` or `onggi`) against this engine."""
+        program = str(ONGGI) if client == "onggi" else "docker"
+        env = {**os.environ, "DOCKER_HOST": self.host, "NO_COLOR": "1", "DOCKER_BUILDKIT": "0"}
+        done = subprocess.run(
+            [program, *args], input=stdin or b"", capture_output=True, timeout=timeout, env=env
+        )
+        text = subprocess.CompletedProcess(
+            done.args,
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+        )
+        assert not check or text.returncode == 0, (
+            f"{client} {args}: {text.returncode}\n{text.stderr}\n{self.log[-1500:]}"
+        )
+        return text
+
+    def docker(self, *args: str, stdin: bytes | None = None) -> str:
+        return self.run("docker", *args, stdin=stdin).stdout
+
+    def onggi(self, *args: str, stdin: bytes | None = None) -> str:
+        return self.run("onggi", *args, stdin=stdin).stdout
+
+    def kill(self) -> None:
+        """SIGKILL the daemon itself, and wait."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self, timeout: float = 30) -> int:
+        """SIGTERM, and wait for its orderly end; the exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        finally:
+            self.process = None
+
+    def remove_all(self) -> None:
+        """Remove every container."""
+        for container in self.api("GET", "/containers/json?all=1"):
+            self.request("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+
+
+@contextlib.contextmanager
+def onggi(tmp: Path, *flags: str, failpoint: str = "") -> Iterator[Engine]:
+    """Our engine under `tmp`; at the end its containers are removed, it is stopped and its directories go."""
+    root, exec_root = tmp / "onggi-root", tmp / "onggi-run"
+    command = [str(ONGGI), "daemon", "--data-root", str(root), "--exec-root", str(exec_root)]
+    engine = Engine("onggi", root, exec_root, [*command, "-H", f"unix://{exec_root}/engine.sock", *flags])
+    engine.start(failpoint=failpoint)
+    try:
+        yield engine
+    finally:
+        end(engine)
+
+
+def end(engine: Engine) -> None:
+    """Remove what an engine of ours runs and end it, however a test left it."""
+    with contextlib.suppress(Exception):
+        if not engine.answers():
+            engine.kill()
+            engine.start()
+        engine.remove_all()
+    if engine.process is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            engine.stop()
+    for pid in processes(engine):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if engine.kind == "onggi":
+        _remove_network(engine)
+    for directory in (engine.root, engine.exec_root):
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def dockerd(tmp: Path, *flags: str, network: bool = False) -> Iterator[Engine]:
+    """Debian's dockerd under `tmp`, without a bridge unless asked."""
+    root, exec_root = tmp / "docker-root", tmp / "docker-run"
+    command = ["/usr/sbin/dockerd", "--data-root", str(root), "--exec-root", str(exec_root)]
+    command += ["-H", f"unix://{exec_root}/engine.sock", "--pidfile", str(exec_root / "docker.pid")]
+    if not network:
+        command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+    path = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
+    engine = Engine("dockerd", root, exec_root, [*command, *flags], {"PATH": path})
+    engine.start()
+    try:
+        yield engine
+    finally:
+        with contextlib.suppress(Exception):
+            engine.remove_all()
+        engine.stop()
+        for mount in reversed(mounts(str(tmp))):
+            subprocess.run(["umount", "-l", mount], capture_output=True)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def busybox_rootfs() -> bytes:
+    """A root file system as a tar: static busybox with its applets as links, users, some directories."""
+    binary = shutil.which("busybox") or "/bin/busybox"
+    applets = subprocess.run([binary, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in ("bin", "etc", "tmp", "root", "data", "home", "home/app", "var", "var/log"):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            if name == "home/app":
+                info.uid = info.gid = 1000
+            tar.addfile(info)
+        tar.add(binary, "bin/busybox")
+        for applet in applets:
+            if applet != "busybox":
+                link = tarfile.TarInfo(f"bin/{applet}")
+                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(link)
+        passwd = b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n"
+        group = b"root:x:0:\napp:x:1000:\nextra:x:2000:app\n"
+        for name, content in (("etc/passwd", passwd), ("etc/group", group)):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def import_busybox(engine: Engine, name: str = BUSYBOX) -> str:
+    """Make the busybox image in an engine by the API."""
+    repository, _, tag = name.partition(":")
+    path = f"/images/create?fromSrc=-&repo={repository}&tag={tag}&changes=CMD%20%5B%22sh%22%5D"
+    engine.api("POST", path, busybox_rootfs())
+    return name
+
+
+# --- what is left behind ------------------------------------------------------------------------------
+
+
+def own_suffix(engine: Engine) -> str:
+    return hashlib.sha256(str(engine.root).encode()).hexdigest()[:8]
+
+
+def leftovers(engine: Engine) -> list[str]:
+    """What an engine of ours, ended and without containers, still has on this machine."""
+    found = [f"process {pid}: {_cmdline(pid)}" for pid in processes(engine)]
+    found += [f"mount {target}" for target in mounts(str(engine.root)) + mounts(str(engine.exec_root))]
+    found += [f"cgroup {path}" for path in cgroups(engine)]
+    return found
+
+
+def processes(engine: Engine) -> list[int]:
+    """Processes that name this engine's directories on their command line, or in their environment."""
+    marks = [str(engine.root).encode(), str(engine.exec_root).encode()]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            text = (entry / "cmdline").read_bytes()
+            if any(mark in text for mark in marks):
+                found.append(int(entry.name))
+    return found
+
+
+def mounts(prefix: str) -> list[str]:
+    """Mounts of this mount namespace below a directory."""
+    with open("/proc/self/mounts") as file:
+        return [line.split()[1] for line in file if line.split()[1].startswith(prefix + "/")]
+
+
+def cgroups(engine: Engine) -> list[str]:
+    """Directories below this engine's cgroup parent, in every hierarchy."""
+    found = []
+    base = Path("/sys/fs/cgroup")
+    for hierarchy in [base, *(path for path in base.iterdir() if path.is_dir())]:
+        parent = hierarchy / f"onggi-{own_suffix(engine)}"
+        if parent.is_dir():
+            found += [str(path) for path in parent.iterdir() if path.is_dir()]
+    return found
+
+
+def _cmdline(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
+def _remove_network(engine: Engine) -> None:
+    subprocess.run(["ip", "link", "del", f"og{own_suffix(engine)}"], capture_output=True)
+    subprocess.run(["nft", "delete", "table", "ip", f"onggi_{own_suffix(engine)}"], capture_output=True)
