@@ -1,0 +1,18 @@
+"""Freeze all processes of containers."""
+
+from __future__ import annotations
+
+from onggi.cli.commands import each
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from onggi.cli.flags import Flags
+    from onggi.cli.session import Session
+
+USAGE = "CONTAINER [CONTAINER...]"
+ARGUMENTS = (1, None)
+FLAGS = ()
+
+
+def run(session: Session, flags: Flags, args: list[str]) -> int:
+    return each.run(session, args, lambda name: session.engine.post(f"/containers/{name}/pause"))

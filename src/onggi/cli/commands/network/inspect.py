@@ -1,0 +1,24 @@
+"""Show everything about networks."""
+
+from __future__ import annotations
+
+from onggi.cli import inspection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from onggi.cli.flags import Flags
+    from onggi.cli.session import Session
+
+USAGE = "NETWORK [NETWORK...]"
+ARGUMENTS = (1, None)
+FLAGS = (
+    ("format", "f", "string", "", "How to print: json, or a Go template"),
+    ("verbose", "v", "bool", False, "With what the engine knows beyond"),
+)
+
+
+def run(session: Session, flags: Flags, args: list[str]) -> int:
+    def find(name: str) -> str:
+        return session.engine.get_text(f"/networks/{name}", verbose=flags["verbose"] or None)
+
+    return inspection.show(session, args, flags["format"], find)

@@ -1,0 +1,21 @@
+"""Show everything about volumes."""
+
+from __future__ import annotations
+
+from onggi.cli import inspection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from onggi.cli.flags import Flags
+    from onggi.cli.session import Session
+
+USAGE = "VOLUME [VOLUME...]"
+ARGUMENTS = (1, None)
+FLAGS = (("format", "f", "string", "", "How to print: json, or a Go template"),)
+
+
+def run(session: Session, flags: Flags, args: list[str]) -> int:
+    def find(name: str) -> str:
+        return session.engine.get_text(f"/volumes/{name}")
+
+    return inspection.show(session, args, flags["format"], find)

@@ -1,0 +1,1 @@
+"""Values of flags that have a language of their own, and the request that run and create build from them."""
