@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 
 from onggi.errors import System
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+SIGKILL = 9  # the signal module loads enum: 6 ms
 FREEZE_SECONDS = 10.0
 REMOVE_SECONDS = 5.0
 _GONE = (errno.ENOENT, errno.ENODEV)
@@ -108,9 +108,9 @@ class Cgroup:
         else:
             _write(f"{self._main}/cgroup.freeze", "0")
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
+    def kill(self, number: int = SIGKILL) -> None:
         """Send a signal to every process of the group. SIGKILL leaves none behind, even while they fork."""
-        if number == signal.SIGKILL and "freezer" not in self.layout.v1:
+        if number == SIGKILL and "freezer" not in self.layout.v1:
             try:
                 return _write(f"{self._main}/cgroup.kill", "1")  # 5.14
             except OSError as failure:
@@ -125,7 +125,7 @@ class Cgroup:
             for pid in self.pids():
                 _signal(pid, number)
         finally:
-            if number == signal.SIGKILL or not was_frozen:
+            if number == SIGKILL or not was_frozen:
                 self.thaw()  # v1: a frozen process does not even die
         return None
 

@@ -237,9 +237,10 @@ def _ranges(verdicts: Verdicts, default: int) -> list[tuple[int, Any]]:
     following = 0
     last: Any = None
     for number in sorted(verdicts):
-        if number > following and last != default:
-            found.append((following, default))
-            last = default
+        gap = beyond if number >= words.ARM_PRIVATE else default
+        if number > following and last != gap:
+            found.append((following, gap))
+            last = gap
         verdict = verdicts[number]
         if verdict != last:
             found.append((number, verdict))

@@ -56,6 +56,7 @@ AUDIT_ARCH = {
     "riscv64": 0xC00000F3,
 }
 X32_BIT = 0x40000000
+ARM_PRIVATE = 0xF0000  # __ARM_NR_BASE: cacheflush and its like, far above all other calls
 # The architectures whose arguments are 32 bits wide.
 NARROW = ("x86", "x32", "arm")
 
