@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from onggi.cli.flags import Flags, Row
-    from onggi.cli.session import Session
 
 GLOBAL_FLAGS: tuple[Row, ...] = (
     ("config", "", "string", "~/.docker", "Where the command's configuration lies"),
@@ -188,6 +187,10 @@ def load(path: str) -> ModuleType:
 
 def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int:
     module = load(path)
+    if getattr(module, "VERBATIM", False):
+        from onggi.cli.session import Session
+
+        return int(module.run(Session(found, spelled), flag_words.Flags(), words) or 0)
     rows: tuple[Row, ...] = module.FLAGS
     usage = f"Usage:  onggi {spelled} {'[OPTIONS] ' if any(row[4] for row in rows) else ''}{module.USAGE}".rstrip()
     try:
@@ -204,9 +207,7 @@ def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int
     _check_count(spelled, usage, module.ARGUMENTS, len(arguments))
     from onggi.cli.session import Session
 
-    session: Session = Session(found, spelled)
-    status: int | None = module.run(session, flags, arguments)
-    return status or 0
+    return int(module.run(Session(found, spelled), flags, arguments) or 0)
 
 
 def _check_count(spelled: str, usage: str, wanted: tuple[int, int | None], count: int) -> None:

@@ -39,6 +39,26 @@ def check(image: str) -> None:
         return
 
 
+def check_target(image: str) -> None:
+    """As check, for a name that is given: no digest. Raises CommandError."""
+    try:
+        check(image)
+    except CommandError as error:
+        raise CommandError(
+            f'Error parsing reference: "{image}" is not a valid repository/tag: {error.message}'
+        ) from None
+    if "@" in image:
+        raise CommandError("refusing to create a tag with a digest reference")
+
+
+def full(image: str, *, tagged: bool = True) -> str:
+    """With the registry and the tag: `busybox` is `docker.io/library/busybox:latest`."""
+    host, slash, _ = image.partition("/")
+    hosted = slash and (any(mark in host for mark in ".:") or host == "localhost")
+    whole = image if hosted else f"docker.io/{image}" if slash else f"docker.io/library/{image}"
+    return familiar(whole) if tagged else whole
+
+
 def familiar(image: str) -> str:
     """With the default tag where none was written: `busybox` is `busybox:latest`."""
     name, tag = split(image)

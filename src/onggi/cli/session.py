@@ -57,6 +57,10 @@ class Session:
         """One line on stdout."""
         sys.stdout.write(text + "\n")
 
+    def flush(self) -> None:
+        """Before something else writes to the descriptor."""
+        sys.stdout.flush()
+
     def err(self, text: str) -> None:
         """One line on stderr, after what was printed so far."""
         sys.stdout.flush()

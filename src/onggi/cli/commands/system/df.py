@@ -1,0 +1,176 @@
+"""Show how much disk the engine uses."""
+
+from __future__ import annotations
+
+from onggi.cli import human, listing
+from onggi.cli.commands.container import ls as containers
+from onggi.cli.commands.image import ls as images
+from onggi.cli.commands.volume import ls as volumes
+from onggi.cli.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from onggi.cli.flags import Flags
+    from onggi.cli.session import Session
+
+USAGE = ""
+ARGUMENTS = (0, 0)
+FLAGS = (
+    ("format", "", "string", "", "How to print: table, 'table TEMPLATE', json, or a Go template"),
+    ("verbose", "v", "bool", False, "Every image, container and volume"),
+)
+HEADERS = {
+    "Active": "ACTIVE", "Reclaimable": "RECLAIMABLE", "Size": "SIZE", "TotalCount": "TOTAL", "Type": "TYPE",
+}  # fmt: skip
+CACHE_HEADERS = {
+    "ID": "CACHE ID", "CacheType": "CACHE TYPE", "Size": "SIZE", "CreatedSince": "CREATED",
+    "LastUsedSince": "LAST USED", "UsageCount": "USAGE", "Shared": "SHARED",
+}  # fmt: skip
+
+
+class Usage(listing.Row):
+    """One line: what kind, how many, how many in use, bytes, bytes that could be freed."""
+
+    template_type = "*formatter.diskUsageContext"
+    fields = tuple(HEADERS)
+
+    def __init__(self, kind: str, total: int, active: int, size: int, unused: int, *, percent: bool) -> None:
+        self._kind = kind
+        self._total = total
+        self._active = active
+        self._size = size
+        self._unused = unused
+        self._percent = percent
+
+    def Type(self) -> str:
+        return self._kind
+
+    def TotalCount(self) -> str:
+        return str(self._total)
+
+    def Active(self) -> str:
+        return str(self._active)
+
+    def Size(self) -> str:
+        return human.size(self._size)
+
+    def Reclaimable(self) -> str:
+        shown = human.size(self._unused)
+        if self._percent and self._size > 0:
+            return f"{shown} ({self._unused * 100 // self._size}%)"
+        return shown
+
+
+class Cached(listing.Row):
+    """A record of the build cache."""
+
+    template_type = "*formatter.buildCacheContext"
+    fields = tuple(CACHE_HEADERS)
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self._found = found
+
+    def ID(self) -> str:
+        identifier = self._found["ID"][:12]
+        return identifier + ("*" if self._found.get("InUse") else "")
+
+    def CacheType(self) -> str:
+        return str(self._found["Type"])
+
+    def Size(self) -> str:
+        return human.size(self._found["Size"], 3)
+
+    def CreatedSince(self) -> str:
+        return human.ago(human.parse_time(self._found["CreatedAt"])[0])
+
+    def LastUsedSince(self) -> str:
+        used = self._found.get("LastUsedAt")
+        return human.ago(human.parse_time(used)[0]) if used else ""
+
+    def UsageCount(self) -> str:
+        return str(self._found["UsageCount"])
+
+    def Shared(self) -> str:
+        return str(bool(self._found.get("Shared"))).lower()
+
+
+def run(session: Session, flags: Flags, args: list[str]) -> int:
+    found = session.engine.get("/system/df")
+    if not flags["verbose"]:
+        columns = ["Type", "TotalCount", "Active", "Size", "Reclaimable"]
+        listing.show(flags["format"], _summary(found), HEADERS, columns)
+        return 0
+    if flags["format"] and not flags["format"].startswith("table"):
+        raise CommandError("the verbose report has one form: --format goes without --verbose")
+    _verbose(session, found)
+    return 0
+
+
+def _summary(found: dict[str, Any]) -> list[Usage]:
+    listed_images = found.get("Images") or []
+    listed_containers = found.get("Containers") or []
+    listed_volumes = found.get("Volumes") or []
+    cache = found.get("BuildCache") or []
+    layers = found.get("LayersSize", 0)
+    used = sum(
+        image["Size"] - (image["SharedSize"] if image["SharedSize"] != -1 else 0)
+        for image in listed_images
+        if image["Containers"] != 0 and image["Size"] != -1
+    )
+    running = [item for item in listed_containers if item["State"] in ("running", "paused", "restarting")]
+    size = sum(item.get("SizeRw") or 0 for item in listed_containers)
+    live = sum(item.get("SizeRw") or 0 for item in running)
+    known = [item for item in listed_volumes if (item.get("UsageData") or {}).get("Size", -1) != -1]
+    volume_size = sum(item["UsageData"]["Size"] for item in known)
+    volume_free = sum(item["UsageData"]["Size"] for item in known if not item["UsageData"]["RefCount"])
+    in_use = sum(bool((item.get("UsageData") or {}).get("RefCount")) for item in listed_volumes)
+    cache_size = sum(item["Size"] for item in cache if not item.get("Shared"))
+    cache_used = sum(item["Size"] for item in cache if item.get("InUse") and not item.get("Shared"))
+    return [
+        Usage("Images", len(listed_images), sum(bool(image["Containers"]) for image in listed_images), layers,
+              layers - used, percent=True),
+        Usage("Containers", len(listed_containers), len(running), size, size - live, percent=True),
+        Usage("Local Volumes", len(listed_volumes), in_use, volume_size, volume_free, percent=True),
+        Usage("Build Cache", len(cache), sum(bool(item.get("InUse")) for item in cache), cache_size,
+              cache_size - cache_used, percent=False),
+    ]  # fmt: skip
+
+
+def _verbose(session: Session, found: dict[str, Any]) -> None:
+    session.out("Images space usage:\n")
+    image_columns = [
+        "Repository",
+        "Tag",
+        "ID",
+        "CreatedSince",
+        "Size",
+        "SharedSize",
+        "UniqueSize",
+        "Containers",
+    ]
+    named = [row for row in images.rows(found.get("Images") or [], full=False, digests=False)]
+    listing.show("", named, images.HEADERS, image_columns)
+    session.out("\nContainers space usage:\n")
+    rows = [_Stopped(item, full=False) for item in found.get("Containers") or []]
+    columns = ["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"]
+    listing.show("", rows, containers.HEADERS, columns)
+    session.out("\nLocal Volumes space usage:\n")
+    listing.show(
+        "",
+        [volumes.Volume(item) for item in found.get("Volumes") or []],
+        volumes.HEADERS,
+        ["Name", "Links", "Size"],
+    )
+    cache = found.get("BuildCache") or []
+    total = human.size(sum(item["Size"] for item in cache if not item.get("Shared")))
+    session.out(f"\nBuild cache usage: {total}\n")
+    listing.show("", [Cached(item) for item in cache], CACHE_HEADERS, list(CACHE_HEADERS))
+
+
+class _Stopped(containers.Container):
+    """A container without the size of its image."""
+
+    def Size(self) -> str:
+        return human.size(self._found.get("SizeRw") or 0, 3)

@@ -1,0 +1,39 @@
+"""Remove unused local volumes."""
+
+from __future__ import annotations
+
+from onggi.cli import human
+from onggi.cli.engine import filters
+from onggi.cli.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from onggi.cli.flags import Flags
+    from onggi.cli.session import Session
+
+USAGE = ""
+ARGUMENTS = (0, 0)
+FLAGS = (
+    ("all", "a", "bool", False, "Named volumes too"),
+    ("filter", "", "filter", None, 'Only those that fit (such as "label=x")'),
+    ("force", "f", "bool", False, "Do not ask"),
+)
+ALL = "WARNING! This will remove all local volumes not used by at least one container."
+NAMELESS = "WARNING! This will remove anonymous local volumes not used by at least one container."
+
+
+def run(session: Session, flags: Flags, args: list[str]) -> int:
+    wanted = list(flags["filter"])
+    if flags["all"]:
+        if any(word.startswith("all=") for word in wanted):
+            raise CommandError("conflicting options: cannot specify both --all and --filter all=1")
+        wanted.append("all=true")
+    warning = ALL if flags["all"] else NAMELESS
+    if not flags["force"] and not session.confirm(f"{warning}\nAre you sure you want to continue?"):
+        return 0
+    answer = session.engine.post("/volumes/prune", filters=filters(wanted))
+    removed = answer.get("VolumesDeleted") or []
+    if removed:
+        session.out("Deleted Volumes:\n" + "\n".join(removed) + "\n")
+    session.out("Total reclaimed space: " + human.size(answer.get("SpaceReclaimed") or 0))
+    return 0
