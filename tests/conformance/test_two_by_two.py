@@ -79,7 +79,10 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 def test_run_prints_and_gives_the_exit_code(pair: Pair) -> None:
     assert pair("run", "--rm", "--network", "none", IMAGE, "echo", "hello") == "hello"
     assert pair.status("run", "--rm", "--network", "none", IMAGE, "sh", "-c", "exit 42") == 42
-    assert pair.status("run", "--rm", "--network", "none", IMAGE, "sh", "-c", "sh -c 'kill -9 $$'") == 137
+    assert (
+        pair.status("run", "--rm", "--network", "none", IMAGE, "sh", "-c", "sh -c 'kill -9 $$'; exit $?")
+        == 137
+    )
 
 
 def test_run_exit_codes_for_commands_that_cannot_start(pair: Pair) -> None:
