@@ -40,7 +40,7 @@ def check(filters: Filters, known: Set[str]) -> None:
 
 
 def truth(filters: Filters, name: str) -> bool | None:
-    """The one truth value of a filter such as `dangling`; None where it is absent. Raises InvalidParameter."""
+    """The truth that a filter such as `dangling` asks for; None without it. Raises InvalidParameter."""
     values = set(filters.get(name, ()))
     if not values:
         return None

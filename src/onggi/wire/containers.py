@@ -412,6 +412,10 @@ class ContainerCreateResponse(Wire, frozen=True, kw_only=True):
     warnings: list[str] = field(name="Warnings", default_factory=list)
 
 
+class ContainerUpdateRequest(HostConfig, frozen=True, kw_only=True):
+    """Body of POST /containers/{id}/update: resources and the restart policy; 0 and empty mean "as it is"."""
+
+
 class ContainerUpdateResponse(Wire, frozen=True, kw_only=True):
     NULL = ("warnings",)
 

@@ -41,7 +41,7 @@ async def info(engine: Engine) -> SystemInfo:
         containers_paused=paused,
         containers_stopped=stopped,
         images=await engine.offload(_images, engine),
-        driver=driver_name(engine),
+        driver=engine.snapshots.driver,
         driver_status=[["Backing Filesystem", await engine.offload(host.filesystem, engine.paths.root)]],
         docker_root_dir=engine.paths.root,
         plugins=PluginsInfo(
@@ -89,12 +89,6 @@ async def info(engine: Engine) -> SystemInfo:
         ],
         warnings=_warnings(limits),
     )
-
-
-def driver_name(engine: Engine) -> str:
-    """The snapshotter in Docker's word for it."""
-    name = str(engine.snapshots.name)
-    return "overlayfs" if name == "overlay" else name
 
 
 def _counts(engine: Engine) -> tuple[int, int, int]:

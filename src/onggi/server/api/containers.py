@@ -1,0 +1,161 @@
+"""Handlers of containers: their life, and what is asked about them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+
+from onggi.engine import clock, filters
+from onggi.engine.containers import create as create_
+from onggi.engine.containers import inspect as inspect_
+from onggi.engine.containers import kill as kill_
+from onggi.engine.containers import list_ as list__
+from onggi.engine.containers import logs as logs_
+from onggi.engine.containers import pause as pause_
+from onggi.engine.containers import prune as prune_
+from onggi.engine.containers import remove as remove_
+from onggi.engine.containers import rename as rename_
+from onggi.engine.containers import restart as restart_
+from onggi.engine.containers import start as start_
+from onggi.engine.containers import stats as stats_
+from onggi.engine.containers import stop as stop_
+from onggi.engine.containers import top as top_
+from onggi.engine.containers import unpause as unpause_
+from onggi.engine.containers import update as update_
+from onggi.engine.containers import wait as wait_
+from onggi.server.messages import JSON, MULTIPLEXED_STREAM, RAW_STREAM, Request, Response, Stream
+from onggi.wire.base import encode
+from onggi.wire.containers import ContainerCreateRequest, ContainerUpdateRequest, ContainerWaitResponse
+
+NO_CONTENT = 204
+
+
+async def list_(request: Request) -> Response:
+    listed = await list__.list_(
+        request.engine,
+        filters.parse(request.text("filters")),
+        everything=request.flag("all"),
+        limit=request.number("limit"),
+        size=request.flag("size"),
+    )
+    return Response(body=encode(listed))
+
+
+async def create(request: Request) -> Response:
+    asked = await request.json(ContainerCreateRequest)
+    name, platform = request.text("name"), request.text("platform")
+    created = await create_.create(request.engine, asked, name=name, platform=platform)
+    return Response(201, encode(created))
+
+
+async def inspect(request: Request) -> Response:
+    shown = await inspect_.inspect(request.engine, request.params["id"], size=request.flag("size"))
+    return Response(body=encode(shown))
+
+
+async def top(request: Request) -> Response:
+    found = await top_.top(request.engine, request.params["id"], ps_args=request.text("ps_args", "-ef"))
+    return Response(body=encode(found))
+
+
+async def start(request: Request) -> Response:
+    await request.document()  # clients before 1.24 sent a HostConfig, which is read and means nothing
+    await start_.start(request.engine, request.params["id"])
+    return Response(NO_CONTENT)
+
+
+async def stop(request: Request) -> Response:
+    await stop_.stop(
+        request.engine, request.params["id"], timeout=_timeout(request), signal=request.text("signal")
+    )
+    return Response(NO_CONTENT)
+
+
+async def restart(request: Request) -> Response:
+    await restart_.restart(
+        request.engine, request.params["id"], timeout=_timeout(request), signal=request.text("signal")
+    )
+    return Response(NO_CONTENT)
+
+
+def _timeout(request: Request) -> int | None:
+    """Seconds to wait before SIGKILL; None is the container's own."""
+    return request.number("t") if request.text("t") else None
+
+
+async def kill(request: Request) -> Response:
+    await kill_.kill(request.engine, request.params["id"], signal=request.text("signal"))
+    return Response(NO_CONTENT)
+
+
+async def pause(request: Request) -> Response:
+    await pause_.pause(request.engine, request.params["id"])
+    return Response(NO_CONTENT)
+
+
+async def unpause(request: Request) -> Response:
+    await unpause_.unpause(request.engine, request.params["id"])
+    return Response(NO_CONTENT)
+
+
+async def rename(request: Request) -> Response:
+    await rename_.rename(request.engine, request.params["id"], request.text("name"))
+    return Response(NO_CONTENT)
+
+
+async def update(request: Request) -> Response:
+    asked = await request.json(ContainerUpdateRequest)
+    return Response(body=encode(await update_.update(request.engine, request.params["id"], asked)))
+
+
+async def remove(request: Request) -> Response:
+    await remove_.remove(
+        request.engine,
+        request.params["id"],
+        force=request.flag("force"),
+        volumes=request.flag("v"),
+        link=request.flag("link"),
+    )
+    return Response(NO_CONTENT)
+
+
+async def wait(request: Request) -> Stream:
+    """The head goes out at once: a client starts the container only when it has seen it."""
+    condition = request.text("condition", "not-running")
+    ended = await wait_.wait(request.engine, request.params["id"], condition)
+    return Stream(_one(ended), JSON)
+
+
+async def _one(ended: Awaitable[ContainerWaitResponse]) -> AsyncIterator[bytes]:
+    yield encode(await ended) + b"\n"
+
+
+async def logs(request: Request) -> Stream:
+    chunks = await logs_.logs(
+        request.engine,
+        request.params["id"],
+        stdout=request.flag("stdout"),
+        stderr=request.flag("stderr"),
+        follow=request.flag("follow"),
+        since=clock.parse_instant(request.text("since")),
+        until=clock.parse_instant(request.text("until")),
+        timestamps=request.flag("timestamps"),
+        tail=request.text("tail", "all"),
+        details=request.flag("details"),
+    )
+    tty = request.engine.containers.get(request.params["id"]).record.config.tty
+    multiplexed = not tty and request.version >= (1, 42)
+    return Stream(chunks, MULTIPLEXED_STREAM if multiplexed else RAW_STREAM)
+
+
+async def stats(request: Request) -> Stream:
+    chunks = await stats_.stats(
+        request.engine,
+        request.params["id"],
+        stream=request.flag("stream", default=True),
+        one_shot=request.flag("one-shot"),
+    )
+    return Stream(chunks, JSON)
+
+
+async def prune(request: Request) -> Response:
+    return Response(body=encode(await prune_.prune(request.engine, filters.parse(request.text("filters")))))

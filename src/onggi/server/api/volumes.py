@@ -1,0 +1,39 @@
+"""Handlers of volumes."""
+
+from __future__ import annotations
+
+from onggi.engine import filters
+from onggi.engine.volumes import create as create_
+from onggi.engine.volumes import inspect as inspect_
+from onggi.engine.volumes import list_ as list__
+from onggi.engine.volumes import prune as prune_
+from onggi.engine.volumes import remove as remove_
+from onggi.server.messages import Request, Response
+from onggi.wire.base import encode
+from onggi.wire.volumes import VolumeCreateRequest
+
+
+async def list_(request: Request) -> Response:
+    listed = await list__.list_(request.engine, filters.parse(request.text("filters")))
+    return Response(body=encode(listed))
+
+
+async def create(request: Request) -> Response:
+    asked = await request.optional_json(VolumeCreateRequest)
+    return Response(201, encode(await create_.create(request.engine, asked)))
+
+
+async def inspect(request: Request) -> Response:
+    return Response(body=encode(await inspect_.inspect(request.engine, request.params["name"])))
+
+
+async def remove(request: Request) -> Response:
+    await remove_.remove(request.engine, request.params["name"], force=request.flag("force"))
+    return Response(204)
+
+
+async def prune(request: Request) -> Response:
+    """Before 1.42 every unused volume went, not the anonymous ones only."""
+    wanted = filters.parse(request.text("filters"))
+    report = await prune_.prune(request.engine, wanted, everything=request.version < (1, 42))
+    return Response(body=encode(report))
