@@ -1,0 +1,226 @@
+"""SIGKILL of the daemon at every failpoint: what runs goes on, the same command succeeds, nothing is left.
+
+Every `failpoints.hit("...")` of the source is found by reading it, so a new one is tested by being written.
+One long script of steps passes through all of them. At each point in turn the daemon dies there, is started
+again without a failpoint, the step that was cut off is asked for again, and the script goes on to its end.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import re
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import engines
+from tests.engines import Engine
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+SOURCE = engines.TOP / "src" / "onggi"
+PREFIX_OF_OTHERS = ("shim.", "zygote.")  # die in another process: test_shim_killed.py
+
+
+def names() -> list[str]:
+    """Every failpoint of the daemon, from its source."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        found |= set(re.findall(r'failpoints\.hit\("([^"]+)"\)', path.read_text()))
+    return sorted(name for name in found if not name.startswith(PREFIX_OF_OTHERS))
+
+
+WITNESS = "trap 'echo last words; exit 17' USR1; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
+
+
+class Script:
+    """The steps, each repeatable: asking again for what was done already is answered, not done twice."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def steps(self) -> list[Callable[[], None]]:
+        return [
+            self.make_volume, self.create, self.start, self.exec, self.rename, self.update, self.pause,
+            self.unpause, self.restart, self.commit, self.stop, self.remove, self.remove_volume,
+            self.import_image, self.tag, self.save_and_load, self.remove_image, self.prune_images,
+        ]  # fmt: skip
+
+    # Each raises ConnectionError or HTTPException when the daemon dies under it.
+
+    def ask(self, method: str, path: str, body: object = None, good: tuple[int, ...] = ()) -> bytes:
+        status, text = self.engine.request(method, path, body)
+        allowed = good or (200, 201, 204, 304)
+        assert status in allowed, f"{method} {path}: {status} {text!r}\n{self.engine.log[-2500:]}"
+        return text
+
+    def make_volume(self) -> None:
+        self.ask("POST", "/volumes/create", {"Name": "crash-volume"})
+
+    def create(self) -> None:
+        body = {
+            "Image": engines.BUSYBOX,
+            "Cmd": ["sleep", "1000"],
+            "Volumes": {"/anonymous": {}},
+            "HostConfig": {"Binds": ["crash-volume:/data", "crash-implicit:/more"]},
+        }
+        self.ask("POST", "/containers/create?name=crash", body, (201, 409))
+        found = json.loads(self.ask("GET", "/containers/crash/json"))
+        assert found["State"]["Status"] == "created"
+
+    def start(self) -> None:
+        self.ask("POST", "/containers/crash/start")
+        self.running(True)
+
+    def running(self, wanted: bool) -> None:
+        assert json.loads(self.ask("GET", "/containers/crash/json"))["State"]["Running"] is wanted
+
+    def exec(self) -> None:
+        body = {"Cmd": ["true"], "AttachStdout": True}
+        exec_id = json.loads(self.ask("POST", "/containers/crash/exec", body))["Id"]
+        self.ask("POST", f"/exec/{exec_id}/start", {"Detach": True})
+        self.running(True)
+
+    def rename(self) -> None:
+        self.ask("POST", "/containers/crash/rename?name=crash-renamed", None, (204, 404))
+        self.ask("POST", "/containers/crash-renamed/rename?name=crash", None, (204, 404))
+        self.running(True)
+
+    def update(self) -> None:
+        self.ask("POST", "/containers/crash/update", {"Memory": 64 << 20, "MemorySwap": -1})
+        assert json.loads(self.ask("GET", "/containers/crash/json"))["HostConfig"]["Memory"] == 64 << 20
+
+    def pause(self) -> None:
+        self.ask("POST", "/containers/crash/pause", None, (204, 409))
+        assert json.loads(self.ask("GET", "/containers/crash/json"))["State"]["Paused"] is True
+
+    def unpause(self) -> None:
+        self.ask("POST", "/containers/crash/unpause", None, (204, 409, 500))
+        assert json.loads(self.ask("GET", "/containers/crash/json"))["State"]["Paused"] is False
+
+    def restart(self) -> None:
+        self.ask("POST", "/containers/crash/restart?t=0")
+        self.running(True)
+
+    def commit(self) -> None:
+        self.ask("POST", "/commit?container=crash&repo=crash-image&tag=1", {})
+        self.ask("GET", "/images/crash-image:1/json")
+
+    def stop(self) -> None:
+        self.ask("POST", "/containers/crash/stop?t=0")
+        self.running(False)
+
+    def remove(self) -> None:
+        self.ask("DELETE", "/containers/crash?v=1&force=1", None, (204, 404))
+        self.ask("GET", "/containers/crash/json", None, (404,))
+
+    def remove_volume(self) -> None:
+        for name in ("crash-volume", "crash-implicit"):
+            self.ask("DELETE", f"/volumes/{name}", None, (204, 404))
+        assert json.loads(self.ask("GET", "/volumes"))["Volumes"] in ([], None)
+
+    def import_image(self) -> None:
+        self.ask("POST", "/images/create?fromSrc=-&repo=crash-imported&tag=1", small_tar())
+        self.ask("GET", "/images/crash-imported:1/json")
+
+    def tag(self) -> None:
+        self.ask("POST", "/images/crash-imported:1/tag?repo=crash-tagged&tag=2")
+        self.ask("GET", "/images/crash-tagged:2/json")
+
+    def save_and_load(self) -> None:
+        saved = self.ask("GET", "/images/crash-tagged:2/get")
+        self.ask("POST", "/images/load?quiet=1", saved)
+
+    def remove_image(self) -> None:
+        for name in ("crash-image:1", "crash-tagged:2"):
+            self.ask("DELETE", f"/images/{name}?force=1", None, (200, 404))
+            self.ask("GET", f"/images/{name}/json", None, (404,))
+
+    def prune_images(self) -> None:
+        self.ask("DELETE", "/images/crash-imported:1", None, (200, 404))
+        self.ask("POST", '/images/prune?filters={"dangling":["false"]}')
+
+
+def small_tar() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        info = tarfile.TarInfo("only")
+        info.size = 5
+        tar.addfile(info, io.BytesIO(b"small"))
+    return out.getvalue()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with engines.onggi(tmp_path) as running:
+        engines.import_busybox(running)
+        yield running
+
+
+def start_witness(engine: Engine) -> tuple[str, int]:
+    """A container that must not notice anything: (id, pid of its init)."""
+    body = {"Image": engines.BUSYBOX, "Cmd": ["sh", "-c", WITNESS], "HostConfig": {"NetworkMode": "none"}}
+    cid = engine.api("POST", "/containers/create?name=witness", body)["Id"]
+    engine.api("POST", f"/containers/{cid}/start")
+    return cid, engine.api("GET", f"/containers/{cid}/json")["State"]["Pid"]
+
+
+def check_witness(engine: Engine, cid: str, pid: int) -> None:
+    """It runs under the same pid, ends with its own code, and its log has every line."""
+    state = engine.api("GET", f"/containers/{cid}/json")["State"]
+    assert (state["Running"], state["Pid"]) == (True, pid)
+    engine.api("POST", f"/containers/{cid}/kill?signal=USR1")
+    assert engine.api("POST", f"/containers/{cid}/wait")["StatusCode"] == 17
+    log = engine.docker("logs", cid).splitlines()
+    assert log[-1] == "last words"
+    assert log[:-1] == [f"line {n}" for n in range(1, len(log))]
+    engine.api("DELETE", f"/containers/{cid}")
+
+
+def directories(engine: Engine) -> dict[str, set[str]]:
+    """What lies in the engine's directories, by directory."""
+    wanted = ("containers", "snapshots", "volumes", "trash", "oci/partial", "oci/blobs/sha256")
+    return {name: {path.name for path in (engine.root / name).glob("*")} for name in wanted}
+
+
+def test_there_are_failpoints() -> None:
+    assert len(names()) >= 20
+
+
+@pytest.mark.parametrize("failpoint", names())
+def test_killed(engine: Engine, failpoint: str) -> None:
+    before = directories(engine)
+    cid, pid = start_witness(engine)
+    engine.stop()
+    reached = False
+    try:
+        engine.start(failpoint=f"{failpoint}=kill")
+    except RuntimeError:  # the point lies on the way of the start itself
+        reached = True
+        engine.start()
+    for step in Script(engine).steps():
+        try:
+            step()
+        except (OSError, http.client.HTTPException):
+            assert not reached, f"the engine died twice\n{engine.log[-3000:]}"
+            assert engine.process is not None
+            engine.process.wait(10)
+            engine.kill()
+            engine.start()
+            reached = True
+            step()
+    assert reached, f"no step passes {failpoint}"
+    check_witness(engine, cid, pid)
+    engine.stop()
+    engine.start()  # once more: what was put off to the next start is done by it
+    assert engine.api("GET", "/containers/json?all=1") == []
+    deadline = time.monotonic() + 10
+    while (after := directories(engine)) != before:
+        assert time.monotonic() < deadline, {key: after[key] ^ before[key] for key in before}
+        time.sleep(0.05)
+    engine.stop()
+    assert engines.leftovers(engine) == []
