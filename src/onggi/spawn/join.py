@@ -11,12 +11,13 @@ from __future__ import annotations
 import _socket
 import errno
 import os
+import signal
 
 from onggi.kernel import processes
 from onggi.kernel.namespaces import CLONE_NEWNS, CLONE_PARENT, clone, setns
 from onggi.spawn import host, launch, steps
 from onggi.spawn.plan import Launched
-from onggi.spawn.state import Child, channel, failure, receive, send
+from onggi.spawn.state import Child, failure, receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ class _Join(launch._Run):
             host.run(self.plan["attach"], self.parent)
             self._say_go()
             message, _ = receive(self.sock)
+        except BaseException:
+            processes.pidfd_send_signal(helper_fd, signal.SIGKILL)
+            raise
         finally:
             processes.wait_pidfd(helper_fd)
             os.close(helper_fd)
@@ -85,6 +89,9 @@ class _Join(launch._Run):
             raise launch._as_failure(message, "join")
         self.pid = message[1]
         self.pidfd = processes.pidfd_open(self.pid)
+
+    def _attach(self) -> None:
+        self.parent.pid = self.pid  # it was born in the helper's cgroups
 
     def _enter(self, sock: _socket.socket) -> None:
         child = Child(self.plan, sock, {})
@@ -95,6 +102,7 @@ class _Join(launch._Run):
         os.close(self.init_pidfd)
         pid, _ = clone(CLONE_PARENT)
         if pid == 0:
+            os.setsid()
             child.wait()
             steps.run(child)
         send(sock, ("pid", pid))

@@ -88,13 +88,16 @@ class _Run:
             self._clone(child_sock)
         finally:
             child_sock.close()
-        self.parent.pid = self.pid
-        host.run(self.plan["attach"], self.parent)
+        self._attach()
         self._say_go()
         self._follow()
         self._close()
         warnings = host.run_all(self.plan["started"], self.parent)
         return Launched(self.pid, self.pidfd, self.console_fd, warnings)
+
+    def _attach(self) -> None:
+        self.parent.pid = self.pid
+        host.run(self.plan["attach"], self.parent)
 
     def abandon(self) -> None:
         """Kill and reap what was made, then undo."""
@@ -199,7 +202,7 @@ class _Run:
 def prepare(child: Child, stdio: tuple[int, int, int], keep: tuple[int, ...], also: list[int]) -> None:
     """First deeds of a child: signals as at a program's start, stdio in place, other descriptors closed."""
     os.setsid()
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; ignored signals outlive execve
+    for number in (int(signal.SIGPIPE), int(signal.SIGXFSZ)):  # Python ignores them; ignored signals outlive execve
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if child.plan["start_fifo"]:
