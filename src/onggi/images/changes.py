@@ -1,0 +1,213 @@
+"""What a container changed: Docker's `diff`, kinds and paths, in the order of the paths.
+
+    overlay_changes(upper_fd, lower_fds)    an upper directory against the layers below it, nearest first
+    tree_changes(new_fd, old_fd)            two whole trees (native snapshots)
+
+A directory is reported as changed when something in it was added or removed, or its own facts differ. A
+directory that an overlay upper makes opaque is compared with what it hides: the answer is the difference
+that a process sees, however it came about. Upper directories may belong to a running container: they are
+walked through descriptors, never through links. Lower ones do not change, so they are looked up by path.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import stat
+
+import msgspec
+
+from onggi.images import whiteouts
+from onggi.images.tree import OPEN_DIR, lookup
+
+NAMED_DIR = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Kind(enum.IntEnum):
+    """The numbers of the Engine API; `letter` is what `docker diff` prints."""
+
+    CHANGED = 0
+    ADDED = 1
+    DELETED = 2
+
+    @property
+    def letter(self) -> str:
+        return "CAD"[self]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One difference; `path` is absolute in the container."""
+
+    kind: Kind
+    path: bytes
+
+
+Lower = tuple[int, bytes]  # root of a layer, path of a directory in it ("." for the root)
+
+
+def overlay_changes(upper_fd: int, lower_fds: list[int]) -> list[Change]:
+    """The changes that an overlay's upper directory makes to the layers below it. Raises OSError."""
+    found: dict[bytes, Kind] = {}
+    top = os.open(".", OPEN_DIR, dir_fd=upper_fd)
+    pending: list[tuple[int, bytes, list[Lower]]] = [(top, b"", [(fd, b".") for fd in lower_fds])]
+    try:
+        while pending:
+            fd, path, lowers = pending.pop()
+            try:
+                pending += _overlay_directory(fd, path, lowers, found)
+            finally:
+                os.close(fd)
+    finally:
+        for fd, _, _ in pending:
+            os.close(fd)
+    return _in_order(found)
+
+
+def tree_changes(new_fd: int, old_fd: int) -> list[Change]:
+    """The differences between two trees: the new one may be in use, the old one not. Raises OSError."""
+    found: dict[bytes, Kind] = {}
+    top = os.open(".", OPEN_DIR, dir_fd=new_fd)
+    pending: list[tuple[int, bytes, list[Lower]]] = [(top, b"", [(old_fd, b".")])]
+    try:
+        while pending:
+            fd, path, olds = pending.pop()
+            try:
+                pending += _tree_directory(fd, path, olds, found)
+            finally:
+                os.close(fd)
+    finally:
+        for fd, _, _ in pending:
+            os.close(fd)
+    return _in_order(found)
+
+
+def _in_order(found: dict[bytes, Kind]) -> list[Change]:
+    """By path, component for component, each directory before what is in it."""
+    paths = sorted(found, key=lambda path: path.split(b"/"))
+    return [Change(found[path], path) for path in paths]
+
+
+def _note(found: dict[bytes, Kind], path: bytes, kind: Kind) -> None:
+    """Remember a difference; what was added or deleted has changed its directory."""
+    found[path] = kind
+    directory = path.rpartition(b"/")[0]
+    if kind is not Kind.CHANGED and directory:
+        found.setdefault(directory, Kind.CHANGED)
+
+
+def _overlay_directory(
+    fd: int, path: bytes, lowers: list[Lower], found: dict[bytes, Kind]
+) -> list[tuple[int, bytes, list[Lower]]]:
+    names = [os.fsencode(name) for name in os.listdir(fd)]
+    if lowers and path and whiteouts.is_opaque(fd):
+        for name in _merged_names(lowers) - set(names):
+            _note(found, path + b"/" + name, Kind.DELETED)
+    below: list[tuple[int, bytes, list[Lower]]] = []
+    for name in names:
+        status = lookup(fd, name)
+        if status is None:
+            continue
+        own = path + b"/" + name
+        old, old_dirs = _below(lowers, name)
+        if whiteouts.is_whiteout(status):
+            if old is not None:
+                _note(found, own, Kind.DELETED)
+            continue
+        _compare(found, own, status, old, copied_up=True)
+        if stat.S_ISDIR(status.st_mode):
+            below.append((os.open(name, OPEN_DIR, dir_fd=fd), own, old_dirs))
+    return below
+
+
+def _tree_directory(
+    fd: int, path: bytes, olds: list[Lower], found: dict[bytes, Kind]
+) -> list[tuple[int, bytes, list[Lower]]]:
+    names = [os.fsencode(name) for name in os.listdir(fd)]
+    for name in _merged_names(olds) - set(names):
+        _note(found, path + b"/" + name, Kind.DELETED)
+    below: list[tuple[int, bytes, list[Lower]]] = []
+    for name in names:
+        status = lookup(fd, name)
+        if status is None:
+            continue
+        own = path + b"/" + name
+        old, old_dirs = _below(olds, name)
+        _compare(found, own, status, old, copied_up=False)
+        if stat.S_ISDIR(status.st_mode):
+            below.append((os.open(name, OPEN_DIR, dir_fd=fd), own, old_dirs))
+    return below
+
+
+def _compare(
+    found: dict[bytes, Kind],
+    path: bytes,
+    new: os.stat_result,
+    old: os.stat_result | None,
+    *,
+    copied_up: bool,
+) -> None:
+    """A file in an upper directory was written, or it would not be there; a directory may only lead to
+    one.
+    """
+    if old is None:
+        _note(found, path, Kind.ADDED)
+    elif stat.S_IFMT(new.st_mode) != stat.S_IFMT(old.st_mode):
+        _note(found, path, Kind.CHANGED)
+    elif stat.S_ISDIR(new.st_mode):
+        facts = ("st_mode", "st_uid", "st_gid", "st_mtime_ns")
+        if any(getattr(new, fact) != getattr(old, fact) for fact in facts):
+            found[path] = Kind.CHANGED
+    elif copied_up or not _same_file(new, old):
+        found[path] = Kind.CHANGED
+
+
+def _same_file(new: os.stat_result, old: os.stat_result) -> bool:
+    facts = ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_rdev")
+    return all(getattr(new, fact) == getattr(old, fact) for fact in facts)
+
+
+def _below(lowers: list[Lower], name: bytes) -> tuple[os.stat_result | None, list[Lower]]:
+    """What the layers below show under a name, and the directories that are merged there."""
+    shown: os.stat_result | None = None
+    merged: list[Lower] = []
+    for root_fd, path in lowers:
+        own = path + b"/" + name
+        status = lookup(root_fd, own)
+        if status is None:
+            continue
+        if whiteouts.is_whiteout(status) or (shown is not None and not stat.S_ISDIR(status.st_mode)):
+            break
+        shown = shown or status
+        if not stat.S_ISDIR(status.st_mode):
+            break
+        merged.append((root_fd, own))
+        if _opaque(root_fd, own):
+            break
+    return shown, merged
+
+
+def _opaque(root_fd: int, path: bytes) -> bool:
+    fd = os.open(path, NAMED_DIR, dir_fd=root_fd)
+    try:
+        return whiteouts.is_opaque(fd)
+    finally:
+        os.close(fd)
+
+
+def _merged_names(lowers: list[Lower]) -> set[bytes]:
+    """The names that a merged directory shows."""
+    names: set[bytes] = set()
+    hidden: set[bytes] = set()
+    for root_fd, path in lowers:
+        fd = os.open(path, OPEN_DIR, dir_fd=root_fd)
+        try:
+            here = {os.fsencode(name) for name in os.listdir(fd)} - hidden - names
+            for name in here:
+                status = lookup(fd, name)
+                if status is not None and whiteouts.is_whiteout(status):
+                    hidden.add(name)
+                else:
+                    names.add(name)
+        finally:
+            os.close(fd)
+    return names

@@ -1,0 +1,332 @@
+"""Make a tar of a directory tree: a layer of what a container changed, or an export of all it sees.
+
+    pack(fd, stream)                       everything below the directory; with links, holes, attributes
+    pack(fd, stream, overlay=True)         an overlay upper directory: its marks become whiteouts
+    pack_changes(fd, changes, stream)      what images/changes.py found between two trees (native snapshots)
+
+The order is by name, times are whole seconds and nothing of this machine is in the archive, so equal
+trees have equal bytes and equal digests. Directories come before what is in them, `.wh..wh..opq` before
+its neighbours. The tree may change meanwhile (a running container's): links are never followed, a file
+that shrank is filled up with zeroes, and one that is gone is left out. Names of users are not written:
+they would be the host's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import msgspec
+
+from onggi.errors import System
+from onggi.images import whiteouts
+from onggi.images.changes import Change, Kind
+from onggi.images.tar.entry import (
+    BLOCK_DEVICE,
+    CHAR,
+    DIRECTORY,
+    FIFO,
+    HARD_LINK,
+    NO_XATTRS,
+    REGULAR,
+    SYMLINK,
+    Entry,
+    shown,
+)
+from onggi.images.tar.writer import Writer
+from onggi.images.tree import OPEN_DIR, RESOLVE, descriptor_path, lookup
+from onggi.kernel.files import openat2
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Sink(Protocol):
+        def write(self, data: bytes, /) -> object: ...
+
+
+KINDS = {
+    stat.S_IFREG: REGULAR,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFCHR: CHAR,
+    stat.S_IFBLK: BLOCK_DEVICE,
+    stat.S_IFIFO: FIFO,
+}
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+READ_BYTES = 1 << 20
+HOLES_BYTES = 1 << 20  # fewer are written as zeroes: a plain member is understood everywhere
+NANO = 1_000_000_000
+KEPT_XATTRS = (b"user.", b"security.capability", b"system.posix_acl_")
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """Content bytes and members that were written."""
+
+    size: int
+    entries: int
+
+
+def pack(
+    root_fd: int,
+    stream: Sink,
+    *,
+    overlay: bool = False,
+    under: bytes | None = None,
+) -> Packed:
+    """Write everything below a directory, and the trailer. Raises OSError, System.
+
+    With `under` the directory itself is written too, called so, and all that is in it below that name.
+    """
+    packer = Packer(stream, prefix=under or b"")
+    top = os.open(".", OPEN_DIR, dir_fd=root_fd)
+    try:
+        if under is not None:
+            packer.add_root(top)
+        packer.walk(top, overlay=overlay)
+    except BaseException:
+        os.close(top)
+        raise
+    return packer.finish()
+
+
+def pack_changes(root_fd: int, changes: list[Change], stream: Sink) -> Packed:
+    """Write a layer of what differs: members for what was added or changed, whiteouts for what was
+    deleted.
+    """
+    packer = Packer(stream)
+    for change in changes:
+        path = change.path.lstrip(b"/")
+        directory, _, name = path.rpartition(b"/")
+        if change.kind is Kind.DELETED:
+            packer.whiteout(directory, name)
+            continue
+        fd = openat2(root_fd, directory or b".", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE)
+        try:
+            status = lookup(fd, name)
+            if status is not None:
+                packer.add(fd, name, path, status)
+        finally:
+            os.close(fd)
+    return packer.finish()
+
+
+def pack_one(dir_fd: int, name: bytes, stream: Sink, *, under: bytes) -> Packed:
+    """Write one member that is not a directory, called `under`."""
+    packer = Packer(stream)
+    status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    packer.add(dir_fd, name, under, status)
+    return packer.finish()
+
+
+class Packer:
+    """Writes members of trees into one archive; knows which inodes it has written already."""
+
+    def __init__(self, stream: Sink, prefix: bytes = b"") -> None:
+        self._writer = Writer(stream)
+        self._links: dict[tuple[int, int], bytes] = {}
+        self._prefix = prefix if prefix.endswith(b"/") or not prefix else prefix + b"/"
+        self.size = 0
+        self.entries = 0
+
+    def finish(self) -> Packed:
+        self._writer.close()
+        return Packed(self.size, self.entries)
+
+    def add_root(self, fd: int) -> None:
+        entry = describe(self._prefix or b"./", os.fstat(fd))
+        entry.xattrs = read_xattrs(descriptor_path(fd), follow=True)
+        self._writer.add(entry)
+        self.entries += 1
+
+    def walk(self, top: int, *, overlay: bool) -> None:
+        """Everything below `top`, which is closed. One descriptor for each level is open at a time."""
+        stack = [(top, b"", _names(top))]
+        try:
+            if overlay:
+                self._opaque(top, b"")
+            while stack:
+                fd, directory, names = stack[-1]
+                if not names:
+                    os.close(stack.pop()[0])
+                    continue
+                name = names.pop()
+                below = self._visit(fd, directory, name, overlay=overlay)
+                if below is not None:
+                    stack.append((below, directory + name + b"/", _names(below)))
+        except BaseException:
+            for fd, _, _ in stack[1:]:
+                os.close(fd)
+            raise
+
+    def _visit(self, fd: int, directory: bytes, name: bytes, *, overlay: bool) -> int | None:
+        """Write one member; an open descriptor where it is a directory to be gone into."""
+        status = lookup(fd, name)
+        if status is None:
+            return None
+        if overlay and whiteouts.is_whiteout(status):
+            self.whiteout(directory.rstrip(b"/"), name)
+            return None
+        self.add(fd, name, directory + name, status)
+        if not stat.S_ISDIR(status.st_mode):
+            return None
+        try:
+            below = os.open(name, OPEN_DIR, dir_fd=fd)
+        except OSError as failure:
+            if failure.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise
+        if overlay:
+            try:
+                self._opaque(below, directory + name)
+            except BaseException:
+                os.close(below)
+                raise
+        return below
+
+    def add(self, dir_fd: int, name: bytes, path: bytes, status: os.stat_result) -> None:
+        """One member under `path`. Sockets cannot be in a tar and are left out, as everywhere."""
+        path = self._prefix + path
+        if stat.S_IFMT(status.st_mode) not in KINDS:
+            return
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            identity = (status.st_dev, status.st_ino)
+            first = self._links.setdefault(identity, path)
+            if first != path:
+                entry = describe(path, status)
+                entry.kind, entry.linkname, entry.size, entry.stored = HARD_LINK, first, 0, 0
+                self._emit(entry)
+                return
+        if stat.S_ISREG(status.st_mode):
+            self._file(dir_fd, name, path)
+            return
+        entry = describe(path, status)
+        try:
+            if entry.kind == SYMLINK:
+                entry.linkname = os.readlink(name, dir_fd=dir_fd)
+            entry.xattrs = read_xattrs(descriptor_path(dir_fd, name), follow=False)
+        except OSError as failure:
+            if failure.errno in (errno.ENOENT, errno.EINVAL):
+                return  # a running container was faster
+            raise
+        self._emit(entry)
+
+    def whiteout(self, directory: bytes, name: bytes) -> None:
+        path = b"/".join(filter(None, (directory, whiteouts.PREFIX + name)))
+        self._emit(Entry(self._prefix + path, mode=0))
+
+    def _opaque(self, fd: int, directory: bytes) -> None:
+        for name in (b"trusted.overlay.redirect", b"trusted.overlay.metacopy"):
+            if name in _list_xattrs(descriptor_path(fd), follow=True):
+                raise System(f"{shown(directory)}: the overlay was mounted with redirect_dir or metacopy")
+        if whiteouts.is_opaque(fd):
+            self._emit(Entry(b"/".join(filter(None, (directory, whiteouts.OPAQUE))), mode=0))
+
+    def _emit(self, entry: Entry) -> None:
+        self._writer.add(entry)
+        self.entries += 1
+
+    def _file(self, dir_fd: int, name: bytes, path: bytes) -> None:
+        try:
+            fd = os.open(name, READ, dir_fd=dir_fd)
+        except OSError as failure:
+            if failure.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                return
+            raise
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return
+            entry = describe(path, status)
+            entry.xattrs = read_xattrs(fd, follow=True)
+            pieces = data_pieces(fd, status)
+            if pieces is not None:
+                entry.sparse = pieces
+                entry.stored = sum(length for _, length in pieces)
+            self._writer.begin(entry)
+            for offset, length in [(0, entry.stored)] if pieces is None else pieces:
+                self._content(fd, offset, length)
+            self._writer.end()
+            self.entries += 1
+            self.size += entry.stored
+        finally:
+            os.close(fd)
+
+    def _content(self, fd: int, offset: int, length: int) -> None:
+        while length:
+            data = os.pread(fd, min(length, READ_BYTES), offset)
+            if not data:
+                data = bytes(min(length, READ_BYTES))  # it shrank
+            self._writer.put(data)
+            offset += len(data)
+            length -= len(data)
+
+
+def _names(fd: int) -> list[bytes]:
+    """The names in a directory, last one first, to be popped."""
+    return sorted((os.fsencode(name) for name in os.listdir(fd)), reverse=True)
+
+
+def describe(path: bytes, status: os.stat_result) -> Entry:
+    """A member with the facts of stat; times in whole seconds, as Docker writes them."""
+    kind = KINDS[stat.S_IFMT(status.st_mode)]
+    device = status.st_rdev if kind in (CHAR, BLOCK_DEVICE) else 0
+    return Entry(
+        path,
+        kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size if kind == REGULAR else 0,
+        mtime_ns=status.st_mtime_ns // NANO * NANO,
+        major=os.major(device),
+        minor=os.minor(device),
+    )
+
+
+def _list_xattrs(where: int | bytes, *, follow: bool) -> list[bytes]:
+    try:
+        names = os.listxattr(where) if follow else os.listxattr(where, follow_symlinks=False)
+    except OSError as failure:
+        if failure.errno == errno.ENOTSUP:
+            return []
+        raise
+    return [os.fsencode(name) for name in names]
+
+
+def read_xattrs(where: int | bytes, *, follow: bool) -> dict[bytes, bytes]:
+    """The attributes that belong to a file rather than to the machine (no labels, no overlay marks)."""
+    names = _list_xattrs(where, follow=follow)
+    found = {}
+    for name in sorted(names):
+        if name.startswith(KEPT_XATTRS) and not name.startswith(whiteouts.OVERLAY_XATTRS):
+            try:
+                found[name] = (
+                    os.getxattr(where, name) if follow else os.getxattr(where, name, follow_symlinks=False)
+                )
+            except OSError as failure:
+                if failure.errno != errno.ENODATA:
+                    raise
+    return found or NO_XATTRS
+
+
+def data_pieces(fd: int, status: os.stat_result) -> list[tuple[int, int]] | None:
+    """Where a file has data, if it has holes worth the name; None for a plain file. lseek(2), SEEK_DATA."""
+    size = status.st_size
+    if size - status.st_blocks * 512 < HOLES_BYTES:
+        return None
+    pieces: list[tuple[int, int]] = []
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as failure:
+            if failure.errno == errno.ENXIO:
+                break
+            return None
+        at = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        if at > start:
+            pieces.append((start, at - start))
+    stored = sum(length for _, length in pieces)
+    return pieces if size - stored >= HOLES_BYTES and len(pieces) <= 10_000 else None

@@ -1,0 +1,186 @@
+"""A container's root as one descriptor, for `cp`, `export`, copy-up and looking names up; for nobody else
+to see.
+
+    open_root(mounts, binds)      of a container that does not run: its snapshot and volumes, mounted
+    open_running(pid)             of one that runs: /proc/PID/root, with everything that is mounted there
+    open_running_alone(pid)       the same without what is mounted below the root (for `export`)
+
+The mounts are made in a mount namespace of a thread that ends at once (unshare(CLONE_NEWNS) is per thread,
+unshare(2)); what stays is a detached copy of the tree (open_tree(2), OPEN_TREE_CLONE | AT_RECURSIVE) that
+vanishes with its descriptor. So nothing is mounted in the host's tree, nothing leaks when the engine
+dies, and volumes are real mounts in it: the kernel resolves names through them, not a comparison of
+prefixes. mount(2) is used for overlay since fsconfig(2) takes values of 255 bytes and "lowerdir+" came
+with Linux 6.5; only options longer than a page go that way.
+
+Whoever opens a name below such a descriptor does so with openat2(RESOLVE_IN_ROOT) (CVE-2018-15664,
+CVE-2019-14271). Not here: what is mounted (snapshots/), the archives (archive.py).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+
+from onggi.images.accounts import Account, resolve_groups, resolve_user
+from onggi.images.tree import RESOLVE, Tree, clean
+from onggi.kernel import mounts as kernel
+from onggi.kernel import namespaces
+from onggi.kernel.files import openat2
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from onggi.images.snapshots.protocol import Mount
+
+    Bind = tuple[str, str, bool]
+
+DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+PAGE = 4096
+CLONE_FS = 0x200  # clone(2): setns(2) into a mount namespace wants a working directory of one's own
+# Any directory that is there on every host: it is covered in the thread's namespace only.
+COVERED = "/dev"
+
+
+def open_root(mounts: Sequence[Mount], binds: Sequence[Bind] = ()) -> int:
+    """A descriptor (O_PATH) of a root made of a snapshot's mounts; the caller closes it.
+
+    `binds` are (host path, path in the container, read-only), mounted in order on top; a missing mount
+    point is made where the snapshot is writable. Raises OSError.
+    """
+    return _in_own_mounts(lambda: _assemble(mounts, binds), unshare=namespaces.CLONE_NEWNS)
+
+
+def open_running(pid: int) -> int:
+    """The root of a running process as it sees it; the caller closes it. Raises OSError (it has ended)."""
+    return os.open(f"/proc/{pid}/root", DIRECTORY)
+
+
+def open_running_alone(pid: int) -> int:
+    """A detached copy of the mount that is the root of a running process, with nothing mounted on it."""
+    namespace = namespaces.open_namespace(pid, namespaces.CLONE_NEWNS)
+    try:
+        return _in_own_mounts(lambda: _clone_root_of(namespace), unshare=CLONE_FS)
+    finally:
+        os.close(namespace)
+
+
+def _clone_root_of(namespace: int) -> int:
+    namespaces.setns(namespace, namespaces.CLONE_NEWNS)
+    return kernel.open_tree(kernel.AT_FDCWD, "/", kernel.OPEN_TREE_CLONE)
+
+
+def _in_own_mounts(work: Callable[[], int], *, unshare: int) -> int:
+    """Run `work` in a thread that leaves this process's mount namespace and never comes back."""
+    result: list[int] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            namespaces.unshare(unshare)
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="view")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def _assemble(mounts: Sequence[Mount], binds: Sequence[Bind]) -> int:
+    kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+    sources = [(_reach(source), target, read_only) for source, target, read_only in binds]
+    try:
+        for mount in mounts:
+            _cover(mount)
+        root_fd = os.open(COVERED, DIRECTORY)
+        try:
+            for fd, target, read_only in sources:
+                _bind(root_fd, fd, target, read_only)
+            return kernel.clone_tree(root_fd, recursive=True)
+        finally:
+            os.close(root_fd)
+    finally:
+        for fd, _, _ in sources:
+            os.close(fd)
+
+
+def _reach(source: str) -> int:
+    """The source of a bind, before anything is covered."""
+    return os.open(source, os.O_PATH | os.O_CLOEXEC)
+
+
+def _cover(mount: Mount) -> None:
+    """One mount of a snapshot, on COVERED."""
+    source, _, fstype, flags, data = mount[:5]
+    if fstype == "bind":
+        kernel.mount(source, COVERED, None, flags | kernel.MS_BIND)
+        if flags & kernel.MS_RDONLY:
+            kernel.mount(None, COVERED, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY)
+    elif len(os.fsencode(data)) < PAGE:
+        kernel.mount(source, COVERED, fstype, flags, data)
+    else:
+        attributes = kernel.MOUNT_ATTR_RDONLY if flags & kernel.MS_RDONLY else 0
+        tree_fd = kernel.make_filesystem(fstype, source, _options(data), attributes)
+        try:
+            target_fd = os.open(COVERED, DIRECTORY)
+            try:
+                kernel.move_mount(tree_fd, target_fd)
+            finally:
+                os.close(target_fd)
+        finally:
+            os.close(tree_fd)
+
+
+def _options(data: str) -> list[tuple[str, str | None]]:
+    """Overlay's options one by one, each lower directory by itself."""
+    options: list[tuple[str, str | None]] = []
+    for item in data.split(","):
+        key, equals, value = item.partition("=")
+        if key == "lowerdir":
+            options += [("lowerdir+", lower) for lower in value.split(":")]
+        else:
+            options.append((key, value if equals else None))
+    return options
+
+
+def _bind(root_fd: int, source_fd: int, target: str, read_only: bool) -> None:
+    target_fd = _mount_point(root_fd, source_fd, os.fsencode(target))
+    try:
+        tree_fd = kernel.clone_tree(source_fd, recursive=True)
+        try:
+            if read_only:
+                kernel.mount_setattr(tree_fd, set_=kernel.MOUNT_ATTR_RDONLY)
+            kernel.move_mount(tree_fd, target_fd)
+        finally:
+            os.close(tree_fd)
+    finally:
+        os.close(target_fd)
+
+
+def _mount_point(root_fd: int, source_fd: int, target: bytes) -> int:
+    try:
+        return openat2(root_fd, target, os.O_PATH, resolve=RESOLVE)
+    except FileNotFoundError:
+        path = clean(target)
+    with Tree(root_fd) as tree:
+        if stat.S_ISDIR(os.fstat(source_fd).st_mode):
+            return os.dup(tree.parent(path))
+        directory, _, name = path.rpartition(b"/")
+        parent_fd = tree.parent(directory)
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent_fd))
+        return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+
+
+__all__ = [
+    "Account",
+    "open_root",
+    "open_running",
+    "open_running_alone",
+    "resolve_groups",
+    "resolve_user",
+]
