@@ -140,6 +140,22 @@ class Engine:
         self.keep(response)
         return jsontext.loads(data) if data.strip() else None
 
+    def get_together(self, targets: list[str]) -> list[Any]:
+        """GET all at the same time, each on its own connection; an answer that is an error is None."""
+        connections = [self.connect() for _ in targets]
+        found: list[Any] = []
+        try:
+            for connection, target in zip(connections, targets, strict=True):
+                connection.begin(target)
+            for connection in connections:
+                response = connection.finish()
+                data = response.read()
+                found.append(jsontext.loads(data) if response.status < 400 and data.strip() else None)
+        finally:
+            for connection in connections:
+                connection.close()
+        return found
+
     def get(self, path: str, **parameters: Any) -> Any:
         return self.call("GET", path, parameters)
 

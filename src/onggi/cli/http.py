@@ -146,6 +146,16 @@ class Connection:
             self._send_chunks(body)
         return self._read_head(method)
 
+    def begin(self, target: str) -> None:
+        """Send a GET and do not wait: `finish` reads the answer. For many engines' answers at once."""
+        self.sock.sendall(
+            f"GET {target} HTTP/1.1\r\nHost: {self._host}\r\nUser-Agent: onggi\r\n\r\n".encode()
+        )
+
+    def finish(self) -> Response:
+        """The answer to `begin`."""
+        return self._read_head("GET")
+
     def _send_chunks(self, body: Iterable[bytes]) -> None:
         try:
             for part in body:

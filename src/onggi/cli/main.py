@@ -110,7 +110,8 @@ def _dispatch(found: Flags, words: list[str]) -> int:
     if words[0] == "__complete":
         from onggi.cli import complete
 
-        return complete.answer(found, words[1:])
+        complete.answer(found, words[1:])
+        return 0
     path, rest = resolve(words)
     if path in tree.COMMANDS:
         return _run_command(found, path, " ".join(words[: len(words) - len(rest)]), rest)
@@ -190,7 +191,7 @@ def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int
     if getattr(module, "VERBATIM", False):
         from onggi.cli.session import Session
 
-        return int(module.run(Session(found, spelled), flag_words.Flags(), words) or 0)
+        return int(module.run(Session(found, spelled), flag_words.Flags(), words))
     rows: tuple[Row, ...] = module.FLAGS
     usage = f"Usage:  onggi {spelled} {'[OPTIONS] ' if any(row[4] for row in rows) else ''}{module.USAGE}".rstrip()
     try:
@@ -207,7 +208,8 @@ def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int
     _check_count(spelled, usage, module.ARGUMENTS, len(arguments))
     from onggi.cli.session import Session
 
-    return int(module.run(Session(found, spelled), flags, arguments) or 0)
+    status: int = module.run(Session(found, spelled), flags, arguments)
+    return status
 
 
 def _check_count(spelled: str, usage: str, wanted: tuple[int, int | None], count: int) -> None:

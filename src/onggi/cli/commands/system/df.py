@@ -45,7 +45,7 @@ class Usage(listing.Row):
         self._percent = percent
 
     def Type(self) -> str:
-        return self._kind
+        return str(self._kind)
 
     def TotalCount(self) -> str:
         return str(self._total)
@@ -150,7 +150,7 @@ def _verbose(session: Session, found: dict[str, Any]) -> None:
         "UniqueSize",
         "Containers",
     ]
-    named = [row for row in images.rows(found.get("Images") or [], full=False, digests=False)]
+    named = images.rows(found.get("Images") or [], full=False, digests=False)
     listing.show("", named, images.HEADERS, image_columns)
     session.out("\nContainers space usage:\n")
     rows = [_Stopped(item, full=False) for item in found.get("Containers") or []]
