@@ -83,7 +83,7 @@ def _sealed_copy(path: str) -> int:
 
 
 def _command(interpreter: str) -> list[str]:
-    """-I -S -E: no user site, no site at all, no environment. The package is found by the path of this one."""
+    """-I -S -E: no user site, no site at all, no environment; the package by its path."""
     package_parent = os.path.dirname(os.path.dirname(os.path.abspath(onggi.__file__)))
     code = _CHANNEL_ARGUMENT.format(path=package_parent, fd=ZYGOTE_FD)
     return [interpreter, "-I", "-S", "-E", "-c", code]

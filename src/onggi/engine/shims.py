@@ -5,10 +5,11 @@
     attached = await shim.attach(sock, early, AttachOptions())  # before the start too: nothing is lost
     started = await shim.start(plan, Stdio(), log=LogTarget(path=...))
     record = await shim.exited                                  # ExitRecord, when the record is on disk
-    found = await zygote.find(container_id)                     # after a daemon restart: Shim | ExitRecord | None
+    found = await zygote.find(container_id)                     # after a restart: Shim | ExitRecord | None
 
-A socket given to `attach` or `exec` is duplicated into the shim: the caller closes his own afterwards, and may
-write an error into it when the call raised. Killing the zygote harms nothing: the next spawn starts another.
+A socket given to `attach` or `exec` is duplicated into the shim: the caller closes his own afterwards, and
+may write an error into it when the call raised. Killing the zygote harms nothing: the next spawn starts
+another.
 Messages are drawn in spawn/messages.py. Not here: what a run means to a container (engine/run.py).
 """
 
@@ -305,7 +306,7 @@ class Shim:
         return msgspec.convert(await self._link.request("state", {})[1], ShimState)
 
     async def log_grown(self, seen: int) -> int | None:
-        """Wait until more than `seen` bytes of log were written in this run, and say how many; None at its end.
+        """Wait until more than `seen` bytes of log were written in this run; how many, None at its end.
 
         -1 answers at once.
         """

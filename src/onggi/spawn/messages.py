@@ -13,7 +13,7 @@ Unix stream sockets. A frame is a length and one marshalled tuple; descriptors r
     +----------------+----------------------------------------------+
 
     request   number > 0   word is the verb     body is a dict of builtins; `fd_count` descriptors come along
-    answer    -number      word is "" for yes, else the kind of error; body is the result, or the error's facts
+    answer    -number      word is "" for yes, else the kind of error; body is the result, or its facts
     event     0            word is its name
 
 Requests to the zygote
@@ -28,7 +28,7 @@ Requests to a shim
     signal       exec_id, signal                                                            -> nothing
     close-stdin  exec_id                                                                    -> nothing
     state        -> version, shim_pid, status (new, running, ended), pid, started_at, execs
-    log-wait     seen -> written (bytes of log in this run); waits until that is more than seen, or the log's end
+    log-wait     seen -> written (bytes of log in this run); waits until more than seen, or the end
     quit         ends a shim that has not started anything                                  -> nothing
 Events of a shim
     exit         the exit record (record.py)
@@ -42,7 +42,7 @@ Kinds of errors
     version      version: that of the shim
 
 marshal is for trusted peers only: whoever accepts a connection asks the kernel who is at its other end first
-(`peer_uid`, SO_PEERCRED of unix(7)). A frame that is no such tuple raises ProtocolError, and the connection ends.
+(`peer_uid`, SO_PEERCRED of unix(7)). A frame that is no such tuple raises ProtocolError: the connection ends.
 """
 
 from __future__ import annotations

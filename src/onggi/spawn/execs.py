@@ -1,0 +1,114 @@
+"""An exec: a process inside a running container, with streams of its own.
+
+With a client its output goes there; with `capture` its first bytes are kept for the answer (health checks);
+with neither it goes nowhere. `timeout` kills it. Its end is told when its output is drained.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from onggi.kernel import processes
+from onggi.spawn import console, join
+from onggi.spawn.attach import Client
+from onggi.spawn.loop import IN
+from onggi.spawn.streams import Streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from onggi.spawn.shim import Shim
+
+
+class Exec:
+    """Owns the process's pidfd and streams; is in `shim.execs` from start to end."""
+
+    __slots__ = (
+        "_capture", "_exit_status", "_finished_at", "_shim", "_size", "_timed_out", "_timeout", "_timer",
+        "id", "pid",
+        "pidfd", "started_at", "streams",
+    )  # fmt: skip
+
+    def __init__(self, shim: Shim, request: Any, number: int, client_fd: int) -> None:
+        self._shim = shim
+        self.id: str = request["exec_id"]
+        self.pid = 0
+        self.pidfd = -1
+        self.started_at = 0
+        self._exit_status = 0
+        self._finished_at = 0
+        self._timed_out = False
+        self._timer: tuple[float, Callable[[], None]] | None = None
+        self._capture: int = request["capture"]
+        self._timeout: float = request["timeout"]
+        self._size: tuple[int, int] = (request["rows"], request["columns"])
+        self.streams = Streams(shim.loop, on_client_end=shim.client_ended, on_end=self._drained)
+        if client_fd >= 0:
+            self.streams.attach(Client(shim.loop, client_fd, number, request["attach"], self.streams))
+        self.streams.prepare(
+            terminal=request["plan"]["terminal"],
+            stdin=request["stdin"],
+            stdin_once=True,  # an exec has one client, and his end of file is its own
+            output=client_fd >= 0 or self._capture > 0,
+            capture=self._capture,
+        )
+
+    def start(self, plan: dict[str, Any], init_pidfd: int) -> None:
+        """Start the process. Raises StepFailed; the client's connection is then closed here, unwritten."""
+        try:
+            started = join.join(plan, *self.streams.child_fds, init_pidfd=init_pidfd)
+        except BaseException:
+            self.streams.abandon()
+            raise
+        self.started_at = time.time_ns()
+        self.pid, self.pidfd = started.pid, started.pidfd
+        self._shim.execs[self.id] = self
+        if started.console_fd is not None and self._size[0]:
+            console.resize(started.console_fd, *self._size)
+        self._shim.loop.watch(self.pidfd, IN, self._ended)
+        if self._timeout:
+            self._timer = self._shim.loop.call_later(self._timeout, self._time_out)
+        self.streams.running(started.console_fd)
+
+    def kill(self) -> None:
+        """Kill the process; its end is seen as any other."""
+        if self.pidfd < 0:
+            return
+        try:
+            processes.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # ended already
+
+    def _time_out(self) -> None:
+        self._timer = None
+        self._timed_out = True
+        self.kill()
+
+    def _ended(self, events: int) -> None:
+        status = processes.wait_pidfd(self.pidfd, block=False)
+        if status is None:
+            return
+        self._exit_status, self._finished_at = status, time.time_ns()
+        self._shim.loop.forget(self.pidfd)
+        os.close(self.pidfd)
+        self.pidfd = -1
+        if self._timer is not None:
+            self._shim.loop.cancel(self._timer)
+        self.streams.process_ended()
+
+    def _drained(self) -> None:
+        status = self._exit_status
+        self._shim.exec_ended(
+            self,
+            {
+                "exec_id": self.id,
+                "exit_code": status if status >= 0 else 128 - status,
+                "output": bytes(self.streams.captured),
+                "timed_out": self._timed_out,
+                "finished_at": self._finished_at,
+            },
+        )
