@@ -305,10 +305,8 @@ def main() -> int:
             return
         verdict = "" if goal is None else f"{goal:g} {'reached' if ratio <= goal else 'missed'}"
         scale = 1000 if unit == "ms" else 1
-        print(
-            f"| {name} | {ours * scale:.1f} {unit} | {theirs * scale:.1f} {unit} | {ratio:.2f} | {verdict} | {what} |",
-            flush=True,
-        )
+        figures = f"{ours * scale:.1f} {unit} | {theirs * scale:.1f} {unit} | {ratio:.2f}"
+        print(f"| {name} | {figures} | {verdict} | {what} |", flush=True)
 
     tmp = Path(tempfile.mkdtemp(prefix="onggi-bench-"))
     try:

@@ -143,7 +143,7 @@ def test_corrupt_exit_record_is_reported(engine: Engine) -> None:
 def test_a_second_daemon_on_the_same_root_is_refused(engine: Engine, tmp_path: Path) -> None:
     assert engine.process is not None
     done = subprocess.run(
-        [str(engines.ONGGI), "daemon", "--data-root", str(engine.root), "--exec-root", str(tmp_path / "other")],
+        [*engine.command[:3], str(engine.root), "--exec-root", str(tmp_path / "other")],
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert done.returncode != 0
