@@ -6,43 +6,55 @@
       database    every object and its owner           store/database.py
       images      names and contents of images         images/
       snapshots   directory trees                      images/snapshots/
+      networks    bridge, host and none                networks/table.py
       zygote      spawns a shim for each run           shims.py
+      cgroups     which controllers lie where          runtime/cgroups/
       containers  the live table                       containers/table.py
       execs       exec instances                       exec_/table.py
       events      what happened                        events.py
       offload     the door to blocking code            offload.py
+      trash       what is renamed away                 store/trash.py
 
-`async with Engine.open(config) as engine` loads what a former engine left (reconcile.py) and, at the end,
-lets go of it: containers run on.
+`engine = await reconcile.open_engine(config)` takes up what a former engine left (reconcile.py);
+`await engine.close()` lets go: containers run on (decision 0010).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from onggi.engine.containers.table import Containers
 from onggi.engine.events import Events
 from onggi.engine.exec_.table import Execs
+from onggi.engine.networks.table import Networks
 from onggi.engine.offload import Offload
+from onggi.engine.shims import Zygote
+from onggi.images.images import Images
+from onggi.runtime import cgroups
+from onggi.store.database import Database
+from onggi.store.locks import Lock
+from onggi.store.trash import Trash
 
 if TYPE_CHECKING:
     from onggi.engine.config import EngineConfig
-    from onggi.store.database import Database
 
 
 class Engine:
     """One engine; the first argument of every verb."""
 
-    def __init__(
-        self, config: EngineConfig, database: Database, *, images: Any, snapshots: Any, zygote: Any
-    ) -> None:
+    def __init__(self, config: EngineConfig, root_lock: Lock, database: Database) -> None:
         self.config = config
+        self.root_lock = root_lock
         self.paths = config.paths
         self.database = database
-        self.images = images
-        self.snapshots = snapshots
-        self.zygote = zygote
+        self.images = Images(self.paths, database, driver=config.storage_driver)
+        self.snapshots = self.images.snapshots
+        self.networks = Networks(database, config)
+        self.zygote = Zygote(self.paths)
+        self.cgroups = cgroups.detect()
+        self.trash = Trash(self.paths.trash_dir)
         self.containers = Containers(database)
         self.execs = Execs()
         self.events = Events()
@@ -50,15 +62,26 @@ class Engine:
         self.closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def task(self, work: Any, name: str) -> asyncio.Task[Any]:
+    def task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start background work that the engine holds on to and cancels when it closes."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def cancel_tasks(self) -> None:
-        """Cancel all background work and wait for its end."""
+    async def close(self) -> None:
+        """Let go of everything; shims and containers run on. A second call does nothing."""
+        if self.closing:
+            return
+        self.closing = True
+        self.events.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for container in self.containers.all():
+            if container.shim is not None:
+                container.shim.disconnect()
+        self.zygote.close()
+        self.offload.close()
+        self.database.close()
+        self.root_lock.close()

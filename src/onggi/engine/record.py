@@ -80,6 +80,7 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     log_path: str = ""
     platform: str = "linux"
 
+    complete: bool = False  # create came to its end; else reconcile.py removes what there is
     status: Status = Status.CREATED
     pid: int = 0
     started_at: int = 0
@@ -88,8 +89,8 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     oom_killed: bool = False
     error: str = ""
     restart_count: int = 0
-    manually_stopped: bool = False  # `docker stop` beats "always" and "unless-stopped" until the next start
-    started_once: bool = False
+    manually_stopped: bool = False  # asked to stop since its last start: "unless-stopped" stays down
+    exit_on_next: bool = False  # stopped or killed: no restart policy answers the next exit
     health: HealthState | None = None
 
     def encode(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What a create request leaves open, filled in: from the image, and with Docker's defaults of the host's half."""
+"""What a create request leaves open, filled in: from the image, and with Docker's defaults of the host."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def merge(request: ContainerCreateRequest, image: ImageConfig, container_id: str
     values["shell"] = request.shell or image.shell
     if not request.entrypoint:
         # [""] is how a client takes the image's entrypoint away; its command goes with any other entrypoint.
+        values["cmd"] = request.cmd or image.cmd
         if request.entrypoint is None:
-            values["cmd"] = request.cmd or image.cmd
             values["entrypoint"] = image.entrypoint
     elif request.entrypoint == [""]:
         values["entrypoint"] = None

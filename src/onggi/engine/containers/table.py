@@ -43,6 +43,7 @@ class Container:
         self.health_task: asyncio.Task[None] | None = None  # engine/health.py
         self.execs: dict[str, Exec] = {}
         self.removed = False
+        self.keep_once = False  # restart and rm see to the next exit themselves: no auto-removal
         self._database = database
         self._exit_waiters: list[asyncio.Future[Exit]] = []
         self._removal_waiters: list[asyncio.Future[Exit]] = []

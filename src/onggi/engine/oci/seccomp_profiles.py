@@ -1,7 +1,7 @@
 """Docker's form of a seccomp profile -> the OCI form, for one container.
 
-Docker's form has, beyond the OCI one: `archMap` (an architecture with its sub-architectures) and, at each rule,
-`includes` and `excludes` by capability, architecture and minimal kernel. A plain OCI profile passes unchanged.
+Docker's form has, beyond the OCI one: `archMap` (an architecture with its sub-architectures) and, at each
+rule, `includes` and `excludes` by capability, architecture and minimal kernel. A plain OCI profile passes.
 """
 
 from __future__ import annotations

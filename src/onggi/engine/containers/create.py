@@ -1,0 +1,129 @@
+"""Make a container that is not yet started.
+
+    validate -> owner row -> directory -> snapshot -> volumes -> complete
+
+Commit point: `complete` is written to the row. Before it every step is undone, by this coroutine when it
+fails, by reconcile.py when the daemon died. Failpoints: create.row-written, create.directory-made,
+create.snapshot-made, create.volumes-made, create.complete.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from onggi import failpoints
+from onggi.engine import clock, image_facts
+from onggi.engine.containers import defaults, discard, mounts, names, validate, volume_mounts
+from onggi.engine.oci import process
+from onggi.engine.record import ContainerRecord, MountRecord
+from onggi.errors import Conflict, InvalidParameter
+from onggi.wire.containers import ContainerCreateRequest, ContainerCreateResponse
+from onggi.wire.networks import EndpointSettings
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+    from onggi.engine.image_facts import ImageFacts
+
+NO_SWAP = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
+    "Memory limited without swap."
+)
+
+
+async def create(
+    engine: Engine, request: ContainerCreateRequest, name: str = "", platform: str = ""
+) -> ContainerCreateResponse:
+    """Create a container. Raises NoSuchImage, InvalidParameter, Conflict (the name is taken), System."""
+    if not request.image:
+        raise InvalidParameter("config: image must be specified")
+    chosen = validate.name(name) if name else names.generate(lambda n: engine.containers.named(n) is not None)
+    _refuse_taken(engine, chosen)
+    image = await image_facts.resolve(engine, request.image, platform)
+    record, warnings = _record(engine, request, image, chosen)
+    container = engine.containers.add(record)
+    async with container.lock:
+        try:
+            failpoints.hit("create.row-written")
+            await engine.offload(mounts.make_bind_sources, record.mounts)
+            await engine.offload(_make, engine, record, image)
+            failpoints.hit("create.snapshot-made")
+            ready = await volume_mounts.make(engine, record)
+            failpoints.hit("create.volumes-made")
+            container.update(mounts=ready, complete=True)
+        except BaseException:
+            await discard.discard(engine, container, volumes=True)
+            raise
+    failpoints.hit("create.complete")
+    engine.events.container("create", container.record)
+    return ContainerCreateResponse(id=container.id, warnings=warnings)
+
+
+def _refuse_taken(engine: Engine, name: str) -> None:
+    owner = engine.containers.named(name)
+    if owner is not None:
+        raise Conflict(
+            f'Conflict. The container name "/{name}" is already in use by container "{owner.id}". '
+            "You have to remove (or rename) that container to be able to reuse that name."
+        )
+
+
+def _record(
+    engine: Engine, request: ContainerCreateRequest, image: ImageFacts, name: str
+) -> tuple[ContainerRecord, list[str]]:
+    container_id = secrets.token_hex(32)
+    validate.host(request.host_config)
+    config = defaults.merge(request, image.config, container_id)
+    validate.config(config)
+    process.arguments(config)
+    host = defaults.host(request.host_config, engine.config, cgroup_v2=engine.cgroups.mode == "v2")
+    warnings = []
+    if host.memory_swap > 0 and not _swap_is_limited(engine):
+        warnings += [NO_SWAP]
+        host = msgspec.structs.replace(host, memory_swap=-1)
+    for mode in (host.network_mode, host.pid_mode, host.ipc_mode):
+        kind, _, other = mode.partition(":")
+        if kind == "container":
+            engine.containers.get(other)
+    wanted = mounts.resolve(config, host, lambda other: _mounts_of(engine, other))
+    endpoints = dict(request.networking_config.endpoints_config)
+    if host.network_mode in endpoints or host.network_mode == "bridge":
+        endpoints.setdefault(host.network_mode, endpoints.pop("default", EndpointSettings()))
+    record = ContainerRecord(
+        id=container_id,
+        name=name,
+        created_at=clock.now(),
+        image_id=image.id,
+        image_name=request.image,
+        config=config,
+        host_config=host,
+        snapshot=container_id,
+        mounts=wanted,
+        endpoints=endpoints,
+        log_path=engine.paths.log(container_id) if host.log_config.type == "json-file" else "",
+        platform=image.os,
+    )
+    return record, warnings
+
+
+def _swap_is_limited(engine: Engine) -> bool:
+    if "memory" not in engine.cgroups.v1:
+        return True
+    return os.path.exists(engine.cgroups.directory("memory", "") + "/memory.memsw.limit_in_bytes")
+
+
+def _mounts_of(engine: Engine, name: str) -> Iterable[MountRecord]:
+    return engine.containers.get(name).record.mounts
+
+
+def _make(engine: Engine, record: ContainerRecord, image: ImageFacts) -> None:
+    """Blocking: the directory with its root mount point, and the snapshot. Raises OSError."""
+    directory = engine.paths.container_dir(record.id)
+    os.mkdir(directory, 0o710)
+    os.mkdir(f"{directory}/rootfs", 0o755)
+    failpoints.hit("create.directory-made")
+    engine.snapshots.create(record.snapshot, image.snapshot, "container")

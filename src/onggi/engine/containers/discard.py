@@ -1,0 +1,47 @@
+"""Take away everything that a container owns, in the order that a crash forgives: the row goes last.
+
+    cgroup -> waiting shim -> snapshot -> directory (renamed to the trash) -> anonymous volumes -> row
+
+Every step may find its work done already, so that it can be called again after a crash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onggi import failpoints
+from onggi.engine import run_paths
+from onggi.engine.containers import volume_mounts
+from onggi.runtime import cgroups
+
+if TYPE_CHECKING:
+    from onggi.engine.containers.table import Container
+    from onggi.engine.engine import Engine
+    from onggi.engine.record import ContainerRecord
+
+
+async def discard(engine: Engine, container: Container, *, volumes: bool) -> None:
+    """Remove a container that does not run; its lock is held. `volumes`: anonymous ones go too.
+
+    Raises OSError, Conflict, System: then the row is still there, and the caller marks the container dead.
+    """
+    if container.shim is not None:
+        await container.shim.quit()
+        container.shim = None
+    record = container.record
+    await engine.offload(_remove_files, engine, record)
+    if volumes:
+        await volume_mounts.remove_anonymous(engine, record)
+        failpoints.hit("remove.volumes-gone")
+    engine.execs.forget(container)
+    engine.containers.discard(container)
+
+
+def _remove_files(engine: Engine, record: ContainerRecord) -> None:
+    cgroups.open(engine.cgroups, run_paths.cgroup(engine, record)).remove()
+    failpoints.hit("remove.cgroup-gone")
+    if record.snapshot:
+        engine.snapshots.remove(record.snapshot)
+    failpoints.hit("remove.snapshot-gone")
+    engine.trash.throw(engine.paths.container_dir(record.id))
+    failpoints.hit("remove.directory-gone")

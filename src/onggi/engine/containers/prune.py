@@ -1,0 +1,37 @@
+"""Remove every stopped container that the filters let through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onggi.engine import clock, filters
+from onggi.engine.containers.remove import remove_stopped
+from onggi.engine.status import Status
+from onggi.wire.containers import ContainersPruneResponse
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+
+KNOWN = frozenset({"label", "label!", "until"})
+STOPPED = (Status.CREATED, Status.EXITED, Status.DEAD)
+
+
+async def prune(engine: Engine, wanted: filters.Filters) -> ContainersPruneResponse:
+    """Filters: label, label!, until. Raises InvalidParameter, System (what could not be removed)."""
+    filters.check(wanted, KNOWN)
+    until = min((clock.parse_instant(text) for text in wanted.get("until", ())), default=0)
+    removed, reclaimed = [], 0
+    for container in engine.containers.all():
+        async with container.lock:
+            record = container.record
+            stale = not until or record.created_at < until
+            if container.removed or container.status not in STOPPED or not stale or not record.complete:
+                continue
+            if not filters.labels_pass(record.config.labels, wanted):
+                continue
+            usage = await engine.offload(engine.snapshots.usage, record.snapshot)
+            await remove_stopped(engine, container, volumes=False)
+            removed.append(record.id)
+            reclaimed += usage.bytes
+    engine.events.emit("container", "prune", "", {"reclaimed": str(reclaimed)})
+    return ContainersPruneResponse(containers_deleted=removed, space_reclaimed=reclaimed)

@@ -1,0 +1,72 @@
+"""Remove a container with everything that it owns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onggi import failpoints
+from onggi.engine import restart_policy
+from onggi.engine.containers import stop as stops
+from onggi.engine.containers.discard import discard
+from onggi.engine.status import Event, Status, after
+from onggi.errors import Conflict, InvalidParameter, OnggiError, System
+
+if TYPE_CHECKING:
+    from onggi.engine.containers.table import Container
+    from onggi.engine.engine import Engine
+
+
+async def remove(
+    engine: Engine, name: str, *, force: bool = False, volumes: bool = False, link: bool = False
+) -> None:
+    """Remove; `force` kills it first, `volumes` removes its anonymous ones.
+
+    Commit point: status `removing` in the row; from there on a crash is finished by reconcile.py.
+    Failpoints: remove.row-written, remove.cgroup-gone, remove.snapshot-gone, remove.directory-gone,
+    remove.volumes-gone. Raises NoSuchContainer, Conflict, System (then the container is dead).
+    """
+    if link:
+        raise InvalidParameter(f"cannot remove link {name}: this engine has no legacy links")
+    ended = None
+    async with engine.containers.locked(name) as container:
+        if container.status is Status.REMOVING:
+            raise Conflict(f"removal of container {name} is already in progress")
+        if not force:
+            _refuse_running(container)
+        if container.status is Status.RESTARTING:
+            restart_policy.give_up(engine, container)
+        if container.running:
+            container.keep_once = True
+            ended = container.next_exit()
+            container.update(manually_stopped=True, exit_on_next=True)
+            await stops.kill_all(engine, container)
+    if ended is not None:
+        await ended
+    async with container.lock:
+        if not container.removed:
+            await remove_stopped(engine, container, volumes=volumes)
+
+
+def _refuse_running(container: Container) -> None:
+    if container.status is Status.PAUSED:
+        raise Conflict(
+            f'cannot remove container "/{container.name}": container is paused and must be unpaused first'
+        )
+    if container.running or container.status is Status.RESTARTING:
+        raise Conflict(
+            f'cannot remove container "/{container.name}": container is {container.status}: '
+            "stop the container before removing or force remove"
+        )
+
+
+async def remove_stopped(engine: Engine, container: Container, *, volumes: bool) -> None:
+    """The removal itself; the lock is held and nothing runs. Raises System."""
+    container.update(status=after(container.status, Event.REMOVE))
+    failpoints.hit("remove.row-written")
+    record = container.record
+    try:
+        await discard(engine, container, volumes=volumes)
+    except (OnggiError, OSError) as error:
+        container.update(status=after(container.status, Event.REMOVE_FAILED), error=str(error))
+        raise System(f'unable to remove container "/{record.name}": {error}') from error
+    engine.events.container("destroy", record)

@@ -1,0 +1,50 @@
+"""The plan of a further process in a running container: the container's own settings, changed by the request."""
+
+from __future__ import annotations
+
+import msgspec
+from typing import TYPE_CHECKING, Any
+
+from onggi.engine import image_users, run_paths
+from onggi.engine.containers import etc_files
+from onggi.engine.oci import process, security
+from onggi.engine.oci import namespaces as oci_namespaces
+from onggi.runtime import compile
+from onggi.wire.containers import ExecCreateRequest
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+    from onggi.engine.record import ContainerRecord
+
+
+def compile_exec(engine: Engine, record: ContainerRecord, request: ExecCreateRequest) -> dict[str, Any]:
+    """Blocking. Raises InvalidParameter (an unknown user), OSError."""
+    host = record.host_config
+    if request.privileged:
+        host = msgspec.structs.replace(host, privileged=True)
+    options = security.parse_options(host.security_opt, no_new_privileges=engine.config.no_new_privileges)
+    user = image_users.of_running(record.pid, request.user or record.config.user, host.group_add)
+    capabilities = security.capabilities(host)
+    config = record.config
+    env = process.environment(config, hostname=etc_files.hostname(record), home=user.home)
+    if request.tty and not config.tty:
+        env = process.merge(["TERM=xterm"], env)
+    document = process.process(
+        args=request.cmd,
+        env=process.merge(env, request.env),
+        cwd=request.working_dir or config.working_dir,
+        user=user,
+        tty=request.tty,
+        capabilities=capabilities,
+        no_new_privileges=options.no_new_privileges and not request.privileged,
+        rlimits=process.rlimits(host.ulimits, engine.config.default_ulimits),
+        console_size=request.console_size,
+        apparmor=options.apparmor,
+    )
+    return _compile(engine, record, document, security.seccomp_profile(host, options, capabilities))
+
+
+def _compile(
+    engine: Engine, record: ContainerRecord, document: dict[str, Any], profile: dict[str, Any] | None
+) -> dict[str, Any]:
+    raise NotImplementedError

@@ -1,0 +1,144 @@
+"""Start an exec instance, detached or on the connection that the client has given up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
+
+from onggi import failpoints
+from onggi.engine import clock, start_errors
+from onggi.engine.attach_options import detach_keys
+from onggi.engine.exec_.plans import compile_exec
+from onggi.engine.shims import AttachOptions, Stdio
+from onggi.engine.status import Status
+from onggi.errors import Conflict, StartFailed
+from onggi.spawn.plan import StepFailed
+from onggi.wire.containers import ExecStartRequest
+
+if TYPE_CHECKING:
+    import socket
+    import asyncio
+
+    from onggi.engine.engine import Engine
+    from onggi.engine.exec_.table import Exec
+    from onggi.engine.shims import ExecExit, ExecStarted, Shim
+
+
+class Hijacked(Protocol):
+    """A connection that HTTP has left, and the bytes that came with its request."""
+
+    @property
+    def sock(self) -> socket.socket: ...
+    @property
+    def early(self) -> bytes: ...
+
+
+async def start(
+    engine: Engine,
+    exec_id: str,
+    request: ExecStartRequest,
+    *,
+    hijack: Callable[[], Awaitable[Hijacked]],
+) -> None:
+    """Run the process; returns when its execve has happened, or, attached, has failed into the connection.
+
+    Commit point: the shim has answered. Failpoints: exec.compiled, exec.started.
+    Raises NoSuchExec, Conflict, StartFailed (detached).
+    """
+    instance = engine.execs.get(exec_id)
+    container = instance.container
+    if instance.started:
+        raise Conflict(
+            f"exec command {exec_id} has already run"
+            if not instance.running
+            else f"exec command {exec_id} is already running"
+        )
+    if container.status is Status.PAUSED:
+        raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+    if not container.running or container.shim is None:
+        raise Conflict(f"container {container.id} is not running")
+    instance.started = True
+    try:
+        plan = await engine.offload(compile_exec, engine, container.record, instance.request)
+        failpoints.hit("exec.compiled")
+    except BaseException:
+        instance.ended_at, instance.exit_code = clock.now(), 126
+        raise
+    engine.events.container(
+        f"exec_start: {' '.join(instance.request.cmd)}", container.record, execID=instance.id
+    )
+    stdio = _stdio(instance, request)
+    if request.detach:
+        await _run(engine, instance, container.shim, plan, stdio, None)
+        return
+    taken = await hijack()
+    with taken.sock:
+        try:
+            await _run(engine, instance, container.shim, plan, stdio, taken)
+        except StartFailed as error:
+            # The head has gone out: the reason goes where the output would, as dockerd's does.
+            taken.sock.send(_framed(error.message, tty=instance.request.tty))
+
+
+def _framed(message: str, *, tty: bool) -> bytes:
+    text = message.encode() + b"\r\n"
+    return text if tty else b"\x02\0\0\0" + len(text).to_bytes(4, "big") + text
+
+
+def _stdio(instance: Exec, request: ExecStartRequest) -> Stdio:
+    size = request.console_size or instance.request.console_size or [0, 0]
+    wanted = instance.request
+    return Stdio(
+        terminal=wanted.tty,
+        stdin=wanted.attach_stdin and not request.detach,
+        stdin_once=True,
+        rows=size[0],
+        columns=size[1],
+    )
+
+
+async def _run(
+    engine: Engine,
+    instance: Exec,
+    shim: Shim,
+    plan: dict[str, object],
+    stdio: Stdio,
+    taken: Hijacked | None,
+) -> None:
+    wanted = instance.request
+    options = AttachOptions(
+        stdin=stdio.stdin,
+        stdout=wanted.attach_stdout,
+        stderr=wanted.attach_stderr,
+        framed=not wanted.tty,
+        detach_keys=detach_keys(wanted.detach_keys),
+    )
+    try:
+        started = await shim.exec(
+            instance.id,
+            plan,
+            stdio,
+            sock=taken.sock if taken else None,
+            early=taken.early if taken else b"",
+            options=options,
+        )
+    except StepFailed as error:
+        failure = start_errors.exec_failed(error, wanted.cmd[0], wanted.working_dir)
+        instance.ended_at, instance.exit_code = clock.now(), failure.exit_code
+        raise failure from None
+    except BaseException:
+        instance.ended_at, instance.exit_code = clock.now(), 128
+        raise
+    failpoints.hit("exec.started")
+    instance.running, instance.pid = True, started.pid
+    instance.task = engine.task(_watch(engine, instance, started.exited), f"exec {instance.id[:12]}")
+
+
+async def _watch(engine: Engine, instance: Exec, exited: asyncio.Future[ExecExit]) -> None:
+    exit_ = await exited
+    instance.running = False
+    instance.exit_code = exit_.exit_code
+    instance.ended_at = clock.now()
+    engine.events.container(
+        "exec_die", instance.container.record, execID=instance.id, exitCode=str(exit_.exit_code)
+    )

@@ -1,0 +1,66 @@
+"""A container's user by name, looked up in its root; remembered for roots whose /etc is still the image's.
+
+Opening a root costs about a millisecond, so the answer for (image, user, groups) is kept, and used while the
+container's own layer has no /etc.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from onggi.engine.oci.process import User
+from onggi.images import view
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+    from onggi.engine.record import ContainerRecord
+
+KEPT = 1024
+_Key = tuple[str, str, tuple[str, ...]]
+_known: OrderedDict[_Key, User] = OrderedDict()
+
+
+def of_container(engine: Engine, record: ContainerRecord, user: str, groups: Sequence[str]) -> User:
+    """The user of a container that does not run yet. Blocking. Raises InvalidParameter, OSError."""
+    key = (record.image_id, user, tuple(groups))
+    pristine = _etc_is_the_images(engine, record)
+    if pristine and key in _known:
+        return _known[key]
+    root_fd = view.open_root(engine.snapshots.mounts(record.snapshot))
+    try:
+        found = _resolve(root_fd, user, groups)
+    finally:
+        os.close(root_fd)
+    if pristine:
+        _known[key] = found
+        if len(_known) > KEPT:
+            _known.popitem(last=False)
+    return found
+
+
+def of_running(pid: int, user: str, groups: Sequence[str]) -> User:
+    """The user of an exec, looked up in a running container's root. Blocking. Raises InvalidParameter, OSError."""
+    root_fd = view.open_running(pid)
+    try:
+        return _resolve(root_fd, user, groups)
+    finally:
+        os.close(root_fd)
+
+
+def _etc_is_the_images(engine: Engine, record: ContainerRecord) -> bool:
+    """Is there no /etc in the container's own layer? The copying snapshotter cannot tell: then no."""
+    if any(mount.target.startswith("/etc") for mount in record.mounts):
+        return False
+    return bool(engine.snapshots.driver == "overlay2") and not os.path.lexists(
+        f"{engine.snapshots.tree(record.snapshot)}/etc"
+    )
+
+
+def _resolve(root_fd: int, user: str, groups: Sequence[str]) -> User:
+    account = view.resolve_user(root_fd, user)
+    more = view.resolve_groups(root_fd, tuple(groups)) if groups else ()
+    extra = tuple(dict.fromkeys((*account.groups, *more)))
+    return User(uid=account.uid, gid=account.gid, groups=extra, home=account.home)

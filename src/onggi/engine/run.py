@@ -1,0 +1,239 @@
+"""One run of a container: from "start" to its end, and what its end sets going.
+
+    created/exited --begin()--> running --the shim says "exit"--> ended() -> exited | restarting | gone
+
+begin() is called with the container's lock held; ended() takes it. The run's shim tells of the end even where
+another daemon began the run (reconcile.py hands it to watch()).
+Not here: when to begin again (restart_policy.py), what is healthy (health.py).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from onggi import failpoints
+from onggi.engine import (
+    clock,
+    health,
+    image_users,
+    log_target,
+    restart_policy,
+    run_joins,
+    run_paths,
+    start_errors,
+)
+from onggi.engine.containers import etc_files
+from onggi.engine.containers.table import Exit
+from onggi.engine.networks import attach as network_attach
+from onggi.engine.networks import detach as network_detach
+from onggi.engine.oci import document
+from onggi.engine.shims import Stdio
+from onggi.engine.status import Event, Status, after
+from onggi.errors import OnggiError, StartFailed
+from onggi.kernel import mounts as kernel_mounts
+from onggi.runtime import cgroups, compile
+from onggi.spawn.plan import StepFailed
+
+if TYPE_CHECKING:
+    from onggi.engine.containers.table import Container
+    from onggi.engine.engine import Engine
+    from onggi.engine.networks.attach import Attachment
+    from onggi.engine.record import ContainerRecord
+    from onggi.engine.shims import ExitRecord, Shim
+
+
+async def begin(engine: Engine, container: Container) -> None:
+    """Start the container's process; the lock is held and the status allows it.
+
+    Commit point: the shim has answered that init runs. A daemon that dies after it finds the shim again; one
+    that dies before it finds a shim that has not started, and ends it. Raises StartFailed, System.
+    Failpoints: start.network-attached, start.shim-spawned, start.started, start.row-written.
+    """
+    try:
+        await _begin(engine, container)
+    except BaseException as error:
+        await _undo(engine, container, error)
+        raise
+    engine.events.container("start", container.record)
+    watch(engine, container)
+
+
+async def _begin(engine: Engine, container: Container) -> None:
+    record = container.record
+    network = await _attach_network(engine, container)
+    try:
+        failpoints.hit("start.network-attached")
+        plan = await engine.offload(_compile, engine, container.record, network)
+        shim = await waiting_shim(engine, container)
+        failpoints.hit("start.shim-spawned")
+        started = await shim.start(
+            plan, _stdio(record), log=log_target.target(record), oom_dir=_oom_dir(engine, record)
+        )
+        failpoints.hit("start.started")
+    except StepFailed as error:
+        args = [*(record.config.entrypoint or ()), *(record.config.cmd or ())]
+        raise start_errors.start_failed(error, args[0], record.config.working_dir) from None
+    finally:
+        if network is not None:
+            network.sandbox.close()
+    container.update(
+        status=after(record.status, Event.START),
+        pid=started.pid,
+        started_at=started.started_at,
+        finished_at=0 if record.finished_at == 0 else record.finished_at,
+        exit_code=0,
+        error="",
+        oom_killed=False,
+        manually_stopped=False,
+        exit_on_next=False,
+        health=health.initial(record),
+    )
+    failpoints.hit("start.row-written")
+
+
+async def waiting_shim(engine: Engine, container: Container) -> Shim:
+    """The shim of the next run: an attach before the start has spawned it already."""
+    if container.shim is None:
+        container.shim = await engine.zygote.spawn(container.id)
+    return container.shim
+
+
+async def _undo(engine: Engine, container: Container, error: BaseException) -> None:
+    """Take back what a start that failed has left, and say in the record why."""
+    if container.shim is not None:
+        await container.shim.quit()
+        container.shim = None
+    await network_detach.detach(engine, container.record)
+    await engine.offload(cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record)).remove)
+    code = error.exit_code if isinstance(error, StartFailed) else 128
+    container.update(
+        status=after(container.status, Event.START_FAILED),
+        exit_code=code,
+        error=error.message if isinstance(error, OnggiError) else str(error),
+        pid=0,
+        finished_at=clock.now() if container.status is not Status.CREATED else 0,
+    )
+    container.tell_exit(Exit(exit_code=code, error=container.record.error))
+
+
+async def _attach_network(engine: Engine, container: Container) -> Attachment | None:
+    mode = container.record.host_config.network_mode
+    directory = engine.paths.container_dir(container.id)
+    network = None
+    if mode == "bridge" and not container.record.config.network_disabled:
+        network = await network_attach.attach(engine, container.record)
+        container.update(endpoints=network.endpoints)
+    endpoints = container.record.endpoints.values()
+    addresses = [endpoint.ip_address for endpoint in endpoints if endpoint.ip_address]
+    if not mode.startswith("container:"):
+        await engine.offload(etc_files.write, directory, container.record, engine.config, addresses=addresses)
+    return network
+
+
+def _compile(engine: Engine, record: ContainerRecord, network: Attachment | None) -> dict[str, object]:
+    """Blocking: the plan of this run. Raises InvalidParameter, Conflict, System."""
+    root_mounts = engine.snapshots.mounts(record.snapshot)
+    facts = document.Facts(
+        rootfs=engine.paths.rootfs(record.id),
+        cgroups_path=run_paths.cgroup(engine, record),
+        user=image_users.of_container(engine, record, record.config.user, record.host_config.group_add),
+        hostname=run_joins.hostname(engine, record),
+        etc=etc_files.mounts(run_joins.etc_dir(engine, record)),
+        mounts=record.mounts,
+        joined=run_joins.joined(engine, record, network.netns_path if network else ""),
+        shm_path=run_joins.shm_path(engine, record),
+        init_path=run_joins.init_path(engine.config, record),
+    )
+    wanted = document.document(record, facts, engine.config)
+    return compile.container(
+        wanted,
+        container_id=record.id,
+        bundle_dir=engine.paths.container_dir(record.id),
+        root_mounts=root_mounts,
+        layout=engine.cgroups,
+    )
+
+
+def _stdio(record: ContainerRecord) -> Stdio:
+    size = record.host_config.console_size or [0, 0]
+    return Stdio(
+        terminal=record.config.tty,
+        stdin=record.config.open_stdin,
+        stdin_once=record.config.stdin_once,
+        rows=size[0],
+        columns=size[1],
+    )
+
+
+def _oom_dir(engine: Engine, record: ContainerRecord) -> str:
+    if not engine.cgroups.has("memory"):
+        return ""
+    return engine.cgroups.directory("memory", run_paths.cgroup(engine, record))
+
+
+def watch(engine: Engine, container: Container) -> None:
+    """Wait for the end of the run that the container's shim supervises, and see to its health."""
+    shim = container.shim
+    assert shim is not None
+    shim.on_oom = lambda: engine.events.container("oom", container.record)
+    container.run_task = engine.task(_watch(engine, container, shim), f"run {container.id[:12]}")
+    health.begin(engine, container)
+
+
+async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
+    record = await shim.exited
+    async with container.lock:
+        if not container.removed:
+            await ended(engine, container, record)
+
+
+async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None:
+    """Take note of a run's end; the lock is held.
+
+    Commit point: the row with status exited or restarting. Failpoints: exit.network-detached,
+    exit.row-written.
+    """
+    health.end(container)
+    container.shim = None
+    await network_detach.detach(engine, container.record)
+    await engine.offload(_clean_up, engine, container.record)
+    failpoints.hit("exit.network-detached")
+    delay = restart_policy.delay(container.record, exit_)
+    container.update(
+        status=after(container.status, Event.EXIT if delay is None else Event.EXIT_TO_RESTART),
+        pid=0,
+        exit_code=exit_.exit_code,
+        oom_killed=exit_.oom_killed,
+        finished_at=exit_.finished_at,
+        error=exit_.error,
+    )
+    failpoints.hit("exit.row-written")
+    if exit_.oom_killed:
+        engine.events.container("oom", container.record)
+    lasted = max(0, exit_.finished_at - container.record.started_at) // clock.SECOND
+    engine.events.container("die", container.record, exitCode=str(exit_.exit_code), execDuration=str(lasted))
+    container.tell_exit(Exit(exit_code=exit_.exit_code, error=exit_.error))
+    if delay is not None:
+        restart_policy.schedule(engine, container, delay)
+    elif container.record.host_config.auto_remove and not container.keep_once:
+        engine.task(_auto_remove(engine, container), f"remove {container.id[:12]}")
+
+
+async def _auto_remove(engine: Engine, container: Container) -> None:
+    from onggi.engine.containers.remove import remove_stopped  # remove.py stops containers: it imports us
+
+    async with container.lock:
+        if not container.removed and container.status in (Status.EXITED, Status.DEAD):
+            await remove_stopped(engine, container, volumes=True)
+
+
+def _clean_up(engine: Engine, record: ContainerRecord) -> None:
+    """What a run leaves on the host: its cgroup, where the shim could not remove it, and a shared /dev/shm."""
+    group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, record))
+    if group.exists():
+        group.kill()
+        group.remove()
+    shm = f"{engine.paths.container_dir(record.id)}/shm"
+    if os.path.ismount(shm):
+        kernel_mounts.umount2(shm, kernel_mounts.MNT_DETACH)
