@@ -21,6 +21,8 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
+from functools import cache
+from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -230,9 +232,9 @@ class Connection(asyncio.Protocol):
             headers.append((b"Content-Type", answer.content_type.encode("latin-1")))
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
         headers += more
-        if self._http.their_state in (h11.SEND_BODY, h11.ERROR) or self._ended or self._closing:
+        if self._http.their_state in (h11.SEND_BODY, h11.ERROR) or self._closing:
             headers.append((b"Connection", b"close"))
-        return h11.Response(status_code=answer.status, headers=headers)
+        return h11.Response(status_code=answer.status, headers=headers, reason=_reason(answer.status))
 
     async def _send_response(self, answer: Response) -> None:
         more = [] if answer.status in _BODILESS else [(b"Content-Length", str(len(answer.body)).encode())]
@@ -340,6 +342,11 @@ class Connection(asyncio.Protocol):
         return Hijacked(sock, early)
 
 
+@cache
+def _reason(status: int) -> bytes:
+    return HTTPStatus(status).phrase.encode()
+
+
 def _hijack_head(content_type: str, upgrade: str) -> bytes:
     kind = f"Content-Type: {content_type}\r\n"
     standing = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in _STANDING)
@@ -358,6 +365,11 @@ def _request(event: h11.Request, connection: Connection, engine: Any) -> Request
     path, _, query = target.partition("?")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
     method = event.method.decode("latin-1")
+    if not event.http_version.startswith(b"1."):
+        version = event.http_version.decode()
+        refusal = errors.response_of(InvalidParameter(f"HTTP/{version} is not spoken here"), method)
+        refusal.status = 505
+        return refusal
     if not path.startswith("/"):
         return errors.response_of(InvalidParameter(f"invalid request target: {target}"), method)
     return Request(method, unquote(path), query, headers, connection, engine)

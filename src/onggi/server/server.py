@@ -57,15 +57,15 @@ class Server:
         except Exception as error:
             return errors.response_of(error, what)
 
-    async def close(self) -> None:
-        """Stop listening and end all connections; what is being answered gets CLOSE_SECONDS."""
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Stop listening and end all connections; what is being answered gets some seconds."""
         for listener in self._listeners:
             listener.close()
         for connection in list(self._connections):
             connection.close()
         waiting = {asyncio.ensure_future(c.closed()): c for c in list(self._connections)}
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=CLOSE_SECONDS)
+            _, late = await asyncio.wait(waiting, timeout=seconds)
             for task in late:
                 waiting[task].cancel()
         self._listeners.clear()

@@ -1,0 +1,158 @@
+"""The daemon's settings: flags and the configuration file, joined as dockerd joins them.
+
+A setting given in both places is refused, by name and with both values. The default file may lack, another
+may not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from onggi.cli.flags import Flags
+from onggi.daemon.flags import DEFAULT_CONFIG_FILE, FLAGS_ONLY, KEYS
+from onggi.engine import config as engine_config
+from onggi.engine.config import EngineConfig
+from onggi.errors import InvalidParameter
+
+LEVELS = ("debug", "info", "warn", "error", "fatal")
+
+# What SIGHUP can change while the engine runs.
+RELOADABLE = frozenset(
+    {
+        "debug", "default-ulimits", "init", "init-path", "insecure-registries", "labels", "log-driver",
+        "log-level", "log-opts", "no-new-privileges", "registry-mirrors", "shutdown-timeout",
+    }
+)  # fmt: skip
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the process was told; `engine` is what the engine needs of it."""
+
+    engine: EngineConfig
+    hosts: tuple[str, ...]
+    group: str
+    group_is_given: bool
+    pid_file: str
+    log_level: str
+    log_format: str
+    shutdown_seconds: int
+    plain_tcp: bool
+
+
+def load(flags: Flags) -> Settings:
+    """Read the file and join. Raises InvalidParameter."""
+    document = _file(flags["config-file"], required="config-file" in flags.given)
+    given = _from_flags(flags)
+    _refuse_both(flags["config-file"], given, document)
+    return _settings(flags, {**document, **given})
+
+
+def reloaded(flags: Flags, now: Settings) -> Settings:
+    """What the file says now, as far as it can change without a restart. Raises InvalidParameter."""
+    document = _file(flags["config-file"], required=False)
+    changed = {key: value for key, value in document.items() if key in RELOADABLE}
+    fresh = _settings(flags, {**changed, **_from_flags(flags)})
+    kept = msgspec.structs.asdict(now.engine)
+    names = {engine_config._KEYS[key] for key in RELOADABLE if key in engine_config._KEYS}
+    engine = EngineConfig(**{**kept, **{name: getattr(fresh.engine, name) for name in names}})
+    return msgspec.structs.replace(
+        now, engine=engine, log_level=fresh.log_level, shutdown_seconds=fresh.shutdown_seconds
+    )
+
+
+def _settings(flags: Flags, document: dict[str, Any]) -> Settings:
+    engine = engine_config.parse(document)
+    level = str(document.get("log-level", "debug" if engine.debug else flags["log-level"]))
+    if level not in LEVELS:
+        raise InvalidParameter(f"invalid logging level: {level}")
+    log_format = str(document.get("log-format", flags["log-format"]))
+    if log_format not in ("text", "json"):
+        raise InvalidParameter(f"invalid log format: {log_format}")
+    if document.get("live-restore") is False:
+        raise InvalidParameter("live-restore: this engine's containers always live on without it")
+    return Settings(
+        engine=engine,
+        hosts=_texts("hosts", document.get("hosts")) or (f"unix://{engine.paths.socket}",),
+        group=str(document.get("group", flags["group"])),
+        group_is_given="group" in document,
+        pid_file=str(document.get("pidfile") or engine.paths.pid_file),
+        log_level=level,
+        log_format=log_format,
+        shutdown_seconds=_seconds(document.get("shutdown-timeout", flags["shutdown-timeout"])),
+        plain_tcp="tls" in flags.given and not flags["tls"],
+    )
+
+
+def _file(path: str, *, required: bool) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except FileNotFoundError:
+        if required or path != DEFAULT_CONFIG_FILE:
+            raise InvalidParameter(f"unable to configure the engine with file {path}: no such file") from None
+        return {}
+    except OSError as error:
+        raise InvalidParameter(f"unable to configure the engine with file {path}: {error.strerror}") from None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]) if text.strip() else {}
+    except msgspec.DecodeError as error:
+        raise InvalidParameter(f"unable to configure the engine with file {path}: {error}") from None
+
+
+def _from_flags(flags: Flags) -> dict[str, Any]:
+    """The flags that the user wrote, under the file's keys and in its shapes."""
+    given: dict[str, Any] = {}
+    for name in flags.given - FLAGS_ONLY:
+        given[KEYS.get(name, name)] = _shaped(name, flags[name])
+    return given
+
+
+def _shaped(name: str, value: Any) -> Any:
+    if name == "log-opt":
+        return dict(_pair("log-opt", item) for item in value)
+    if name == "default-ulimit":
+        return {key: _ulimit(key, text) for key, text in (_pair("default-ulimit", item) for item in value)}
+    return value
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InvalidParameter(f'invalid argument "{text}" for "--{flag}" flag: must be key=value')
+    return key, value
+
+
+def _ulimit(name: str, text: str) -> dict[str, object]:
+    soft, _, hard = text.partition(":")
+    try:
+        return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
+    except ValueError:
+        raise InvalidParameter(f'invalid argument "{name}={text}" for "--default-ulimit" flag') from None
+
+
+def _refuse_both(path: str, given: dict[str, Any], document: dict[str, Any]) -> None:
+    both = [
+        f"{key}: (from flag: {given[key]}, from file: {document[key]})"
+        for key in sorted(set(given) & set(document))
+    ]
+    if both:
+        raise InvalidParameter(
+            f"unable to configure the engine with file {path}: the following directives are specified both "
+            f"as a flag and in the configuration file: {', '.join(both)}"
+        )
+
+
+def _texts(key: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidParameter(f"invalid configuration: {key} must be a list of texts")
+    return tuple(value)
+
+
+def _seconds(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidParameter(f"invalid configuration: shutdown-timeout: {value}")
+    return value
