@@ -64,7 +64,7 @@ class Local:
         try:
             found = os.stat(self.path) if path.endswith("/") or self.contents else os.lstat(self.path)
         except OSError as error:
-            raise CommandError(f"lstat {path}: {(error.strerror or '').lower()}") from None
+            raise CommandError(f"lstat {self.path}: {(error.strerror or '').lower()}") from None
         self.is_dir = stat.S_ISDIR(found.st_mode)
         self.name = os.path.basename(self.path) or "/"
         if path.endswith("/") and not self.is_dir:
@@ -132,9 +132,7 @@ def destination(local: Local, path: str, found: dict[str, Any] | None) -> tuple[
     if is_dir:
         return path, "." if local.contents else local.name
     if found is not None and local.is_dir:
-        raise CommandError(
-            f"cannot copy directory {local.path} to file {path}" if local.path else "cannot copy directory"
-        )
+        raise CommandError("cannot copy directory")
     if found is None and path.endswith("/") and not local.is_dir:
         raise CommandError("no such directory")
     if found is not None and path.endswith("/"):
@@ -284,7 +282,7 @@ class _Stream:
         self._response = response
         self._rest = b""
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         parts, have = [self._rest], len(self._rest)
         while have < size and (data := self._response.read_some()):
             parts.append(data)

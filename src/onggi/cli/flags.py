@@ -71,9 +71,9 @@ def _long(word: str, words: list[str], at: int, rows: dict[str, Row], found: Fla
     if not name or name.startswith("-"):
         raise FlagError(f"bad flag syntax: {word}")
     row = rows.get(name)
+    if name == "help":
+        raise HelpWanted
     if row is None:
-        if name == "help":
-            raise HelpWanted
         raise FlagError(f"unknown flag: --{name}")
     row = _target(row, rows)
     if not equals:

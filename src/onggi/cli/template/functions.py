@@ -70,8 +70,8 @@ def _title(value: Any) -> str:
 
 
 def _pad(value: Any, before: int, after: int) -> str:
-    value = _string(value, "pad")
-    return " " * before + value + " " * after if value else value
+    word = _string(value, "pad")
+    return " " * before + word + " " * after if word else word
 
 
 def _truncate(value: Any, limit: int) -> str:

@@ -73,7 +73,7 @@ class Cached(listing.Row):
         self._found = found
 
     def ID(self) -> str:
-        identifier = self._found["ID"][:12]
+        identifier = str(self._found["ID"])[:12]
         return identifier + ("*" if self._found.get("InUse") else "")
 
     def CacheType(self) -> str:
