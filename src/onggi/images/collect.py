@@ -1,0 +1,51 @@
+"""Remove what nothing needs: layers of no image and no container, blobs of no image.
+
+`collect` after a removal looks at what that removal left; `recover` once at start looks at everything and
+also undoes what a crash left half done. Rows go before files: a crash leaves files, which the next start
+removes. Failpoints: collect.layer, collect.blob.
+"""
+
+from __future__ import annotations
+
+from onggi import failpoints
+from onggi.errors import Conflict
+from onggi.images import layout
+from onggi.images.images import Images
+from onggi.images.snapshots.protocol import Reconciled
+from onggi.store import images as rows
+
+
+def collect(images: Images, blobs: list[str] | None = None) -> int:
+    """Remove orphans; of blobs only the given ones, or all without them.
+
+    Returns the bytes that were freed.
+    """
+    freed = 0
+    with images.lock:
+        for layer in rows.orphan_layers(images.database):
+            if images.pins[layer.chain_id]:
+                continue
+            try:
+                images.snapshots.remove(layer.chain_id)
+            except Conflict:
+                continue  # a snapshot that is being removed still stands on it
+            rows.delete_layer(images.database, layer.chain_id)
+            freed += layer.size
+            failpoints.hit("collect.layer")
+        needed = rows.known_blobs(images.database)
+        candidates = blobs if blobs is not None else [digest for digest, _ in images.blobs.list_()]
+        for digest in candidates:
+            if digest not in needed and not images.pins[digest]:
+                freed += images.blobs.remove(digest)
+                failpoints.hit("collect.blob")
+    return freed
+
+
+def recover(images: Images) -> Reconciled:
+    """Once at start: snapshots, partial blobs, orphans, the trash and index.json."""
+    found = images.snapshots.reconcile()
+    images.blobs.sweep_partial()
+    collect(images)
+    layout.write(images)
+    images.trash.empty()
+    return found

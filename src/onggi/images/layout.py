@@ -1,0 +1,42 @@
+"""index.json of the layout, so that skopeo and umoci find the images in it by their names.
+
+One descriptor for each name (`org.opencontainers.image.ref.name` is the familiar form, debian:12, and
+`io.containerd.image.name` the canonical one) and one for each image without a name. The database is the
+truth; this file is written from it after each change.
+"""
+
+from __future__ import annotations
+
+from onggi.images.images import Images
+from onggi.spec import image as documents
+from onggi.spec import reference
+from onggi.store import atomic
+from onggi.store import images as rows
+
+REF_NAME = "org.opencontainers.image.ref.name"
+CONTAINERD_NAME = "io.containerd.image.name"
+
+
+def write(images: Images) -> None:
+    """Write index.json anew. Raises OSError."""
+    with images.lock:
+        named = rows.names(images.database)
+        manifests = {row.id: row.manifest for row in rows.list_(images.database)}
+        described: list[documents.Descriptor] = []
+        for row in named:
+            if "@" not in row.name:
+                shown = reference.parse(row.name).familiar
+                annotations = {REF_NAME: shown, CONTAINERD_NAME: row.name}
+                described.append(descriptor(images, manifests[row.image_id], annotations))
+        for image_id in manifests.keys() - {row.image_id for row in named}:
+            described.append(descriptor(images, manifests[image_id], None))
+        index = documents.Index(schema_version=2, media_type=documents.OCI_INDEX, manifests=described)
+        atomic.write(f"{images.blobs.oci_dir}/index.json", documents.encode(index))
+
+
+def descriptor(images: Images, digest: str, annotations: dict[str, str] | None) -> documents.Descriptor:
+    """How an index speaks of a manifest that is in the store."""
+    data = images.blobs.read(digest, documents.DOCUMENT_MAX_BYTES)
+    manifest = documents.decode(documents.Manifest, data, f"manifest {digest}")
+    media_type = manifest.media_type or documents.OCI_MANIFEST
+    return documents.Descriptor(media_type=media_type, digest=digest, size=len(data), annotations=annotations)

@@ -1,0 +1,32 @@
+"""`docker tag`: another name for an image; a name that stood for another one moves."""
+
+from __future__ import annotations
+
+import time
+
+from onggi import failpoints
+from onggi.errors import InvalidParameter
+from onggi.images import layout
+from onggi.images.images import Image, Images
+from onggi.images.resolve import resolve
+from onggi.spec import reference
+from onggi.store import images as rows
+
+
+def target(repository: str, tag: str = "") -> reference.Reference:
+    """The name that `repo` and `tag` of a request ask for. Raises InvalidParameter."""
+    named = reference.parse(repository)
+    if named.digest:
+        raise InvalidParameter("refusing to create a tag with a digest reference")
+    return named.with_tag(tag) if tag else named.tagged()
+
+
+def tag(images: Images, source: str, named: reference.Reference) -> Image:
+    """Give the name; returns the image as it was resolved. Raises NoSuchImage."""
+    with images.lock:
+        image = resolve(images, source)
+        row = rows.NameRow(str(named), image.id, image.manifest)
+        rows.set_name(images.database, row, time.time_ns())
+        failpoints.hit("tag.row-written")
+        layout.write(images)
+    return image

@@ -1,0 +1,183 @@
+"""Rows of images: ids, names, and which layers and blobs each one needs.
+
+A name is a canonical reference: docker.io/library/debian:12 (a tag, moves) or ...@sha256:... (a digest,
+stays).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from onggi.store.database import Database
+
+COLUMNS = "id, manifest, parent_id, created_at, tagged_at"
+
+
+class ImageRow(msgspec.Struct, frozen=True):
+    """`id` is the digest of the configuration; instants in nanoseconds since 1970, 0 for never."""
+
+    id: str
+    manifest: str
+    parent_id: str | None
+    created_at: int
+    tagged_at: int
+
+
+class NameRow(msgspec.Struct, frozen=True):
+    """`digest` is that of the manifest that the name stood for when it was given."""
+
+    name: str
+    image_id: str
+    digest: str
+
+
+class LayerRow(msgspec.Struct, frozen=True):
+    """An unpacked layer; its snapshot's key is the chain id. `size` counts the bytes of its files."""
+
+    chain_id: str
+    parent: str | None
+    diff_id: str
+    blob: str
+    size: int
+
+
+def insert(database: Database, row: ImageRow, *, chain_ids: list[str], blobs: list[str]) -> None:
+    """Add an image with its layers, bottom first, and its blobs; one that is there already stays as it is."""
+    with database.transaction():
+        sql = f"INSERT OR IGNORE INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"
+        if not database.write(sql, row.id, row.manifest, row.parent_id, row.created_at, row.tagged_at):
+            return
+        for position, chain_id in enumerate(chain_ids):
+            database.write("INSERT INTO stacks VALUES (?, ?, ?)", row.id, position, chain_id)
+        for digest in dict.fromkeys(blobs):
+            database.write("INSERT INTO blobs VALUES (?, ?)", row.id, digest)
+
+
+def get(database: Database, image_id: str) -> ImageRow | None:
+    """By full id."""
+    row = database.one(f"SELECT {COLUMNS} FROM images WHERE id = ?", image_id)
+    return ImageRow(*row) if row else None
+
+
+def list_(database: Database) -> list[ImageRow]:
+    """All images, newest first."""
+    rows = database.read(f"SELECT {COLUMNS} FROM images ORDER BY created_at DESC, id")
+    return [ImageRow(*row) for row in rows]
+
+
+def by_prefix(database: Database, prefix: str) -> list[str]:
+    """Two ids at most that begin with `prefix` ("sha256:ab...")."""
+    sql = "SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2"
+    return [row[0] for row in database.read(sql, prefix, prefix + "g")]
+
+
+def by_manifest(database: Database, digest: str) -> str | None:
+    """The image whose manifest has this digest."""
+    row = database.one("SELECT id FROM images WHERE manifest = ?", digest)
+    return row[0] if row else None
+
+
+def children(database: Database, image_id: str) -> list[str]:
+    """The images that were committed or built from this one."""
+    rows = database.read("SELECT id FROM images WHERE parent_id = ? ORDER BY created_at, id", image_id)
+    return [row[0] for row in rows]
+
+
+def delete(database: Database, image_id: str) -> None:
+    """Forget an image and what it needs; its children lose their parent."""
+    with database.transaction():
+        database.write("DELETE FROM names WHERE image_id = ?", image_id)
+        database.write("UPDATE images SET parent_id = NULL WHERE parent_id = ?", image_id)
+        database.write("DELETE FROM images WHERE id = ?", image_id)
+
+
+def set_name(database: Database, row: NameRow, tagged_at: int) -> str | None:
+    """Give a name, taking it from whatever had it; returns the id that lost it."""
+    with database.transaction():
+        before = find_name(database, row.name)
+        database.write("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", row.name, row.image_id, row.digest)
+        database.write("UPDATE images SET tagged_at = ? WHERE id = ?", tagged_at, row.image_id)
+        return before if before != row.image_id else None
+
+
+def drop_name(database: Database, name: str) -> None:
+    """Take a name away; gone already is no fault."""
+    database.write("DELETE FROM names WHERE name = ?", name)
+
+
+def find_name(database: Database, name: str) -> str | None:
+    """The id that a canonical name stands for."""
+    row = database.one("SELECT image_id FROM names WHERE name = ?", name)
+    return row[0] if row else None
+
+
+def names(database: Database, image_id: str = "") -> list[NameRow]:
+    """The names of one image, or all, sorted."""
+    sql = "SELECT name, image_id, digest FROM names WHERE ?1 = '' OR image_id = ?1 ORDER BY name"
+    return [NameRow(*row) for row in database.read(sql, image_id)]
+
+
+def add_layer(database: Database, row: LayerRow) -> None:
+    """Add an unpacked layer."""
+    sql = "INSERT INTO layers VALUES (?, ?, ?, ?, ?)"
+    database.write(sql, row.chain_id, row.parent, row.diff_id, row.blob, row.size)
+
+
+def get_layer(database: Database, chain_id: str) -> LayerRow | None:
+    """By chain id."""
+    row = database.one(
+        "SELECT chain_id, parent, diff_id, blob, size FROM layers WHERE chain_id = ?", chain_id
+    )
+    return LayerRow(*row) if row else None
+
+
+def stack(database: Database, image_id: str) -> list[LayerRow]:
+    """The layers of an image, bottom first."""
+    rows = database.read(
+        "SELECT l.chain_id, l.parent, l.diff_id, l.blob, l.size FROM stacks s"
+        " JOIN layers l ON l.chain_id = s.chain_id WHERE s.image_id = ? ORDER BY position", image_id,
+    )  # fmt: skip
+    return [LayerRow(*row) for row in rows]
+
+
+def blobs(database: Database, image_id: str) -> list[str]:
+    """The blobs that an image needs."""
+    return [row[0] for row in database.read("SELECT digest FROM blobs WHERE image_id = ?", image_id)]
+
+
+def known_blobs(database: Database) -> set[str]:
+    """Every blob that some image, or another owner, needs."""
+    rows = database.read("SELECT digest FROM blobs UNION SELECT target FROM roots WHERE kind = 'blob'")
+    return {row[0] for row in rows}
+
+
+def orphan_layers(database: Database) -> list[LayerRow]:
+    """Layers of no image that no container stands on, top ones first, so that they can be removed in
+    order.
+    """
+    rows = database.read(
+        "WITH RECURSIVE needed (key) AS ("
+        " SELECT chain_id FROM stacks UNION SELECT target FROM roots WHERE kind = 'snapshot'"
+        " UNION SELECT parent FROM snapshots WHERE kind = 'active' AND parent IS NOT NULL"
+        " UNION SELECT l.parent FROM layers l JOIN needed ON l.chain_id = needed.key"
+        " WHERE l.parent IS NOT NULL),"
+        "orphans (chain_id, depth) AS ("
+        " SELECT chain_id, 0 FROM layers WHERE chain_id NOT IN (SELECT key FROM needed) AND parent IS NULL"
+        " UNION SELECT chain_id, 1 FROM layers WHERE chain_id NOT IN (SELECT key FROM needed)"
+        "   AND parent IN (SELECT key FROM needed)"
+        " UNION SELECT l.chain_id, depth + 1 FROM layers l JOIN orphans o ON l.parent = o.chain_id)"
+        " SELECT l.chain_id, l.parent, l.diff_id, l.blob, l.size FROM orphans JOIN layers l USING (chain_id)"
+        " ORDER BY depth DESC"
+    )
+    return [LayerRow(*row) for row in rows]
+
+
+def delete_layer(database: Database, chain_id: str) -> None:
+    """Forget a layer."""
+    database.write("DELETE FROM layers WHERE chain_id = ?", chain_id)
+
+
+def sharing(database: Database) -> dict[str, int]:
+    """How many images use each layer, by chain id."""
+    rows = database.read("SELECT chain_id, count(*) FROM stacks GROUP BY chain_id")
+    return {row[0]: row[1] for row in rows}
