@@ -14,7 +14,7 @@ SYSTEM: tuple[Entry, ...] = (
     ("GET", "/info", "system:info"),
     ("GET", "/version", "system:version"),
     ("GET", "/events", "system:events"),
-    ("GET", "/system/df", "system:df"),
+    ("GET", "/system/df", "usage:df"),
     ("POST", "/auth", "later:registry"),
 )
 
@@ -23,9 +23,9 @@ CONTAINERS: tuple[Entry, ...] = (
     ("POST", "/containers/create", "containers:create"),
     ("POST", "/containers/prune", "containers:prune"),
     ("GET", "/containers/{id}/json", "containers:inspect"),
-    ("GET", "/containers/{id}/top", "containers:top"),
-    ("GET", "/containers/{id}/logs", "containers:logs"),
-    ("GET", "/containers/{id}/stats", "containers:stats"),
+    ("GET", "/containers/{id}/top", "watch:top"),
+    ("GET", "/containers/{id}/logs", "watch:logs"),
+    ("GET", "/containers/{id}/stats", "watch:stats"),
     ("POST", "/containers/{id}/start", "containers:start"),
     ("POST", "/containers/{id}/stop", "containers:stop"),
     ("POST", "/containers/{id}/restart", "containers:restart"),

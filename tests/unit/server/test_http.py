@@ -259,15 +259,24 @@ async def test_bytes_that_are_not_http(probe: SimpleNamespace, data: bytes) -> N
 
 
 def _requests() -> st.SearchStrategy[bytes]:
-    lines = st.sampled_from([
-        PING,
-        b"POST /count HTTP/1.1\r\n", b"POST /json HTTP/1.1\r\n", b"Host: d\r\n",
-        b"Transfer-Encoding: chunked\r\n",
-        b"Content-Length: 5\r\n", b"Content-Length: 99999999999\r\n", b"Upgrade: tcp\r\nConnection: Upgrade\r\n",
-        b"Expect: 100-continue\r\n", b"\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n",
-        b"GET /forever HTTP/1.1\r\n",
-        b"GET /v1.41/images/%ff%00/json?filters={ HTTP/1.1\r\n",
-    ])  # fmt: skip
+    lines = st.sampled_from(
+        [
+            PING,
+            b"POST /count HTTP/1.1\r\n",
+            b"POST /json HTTP/1.1\r\n",
+            b"GET /forever HTTP/1.1\r\n",
+            b"GET /v1.41/images/%ff%00/json?filters={ HTTP/1.1\r\n",
+            b"Host: d\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Content-Length: 5\r\n",
+            b"Content-Length: 99999999999\r\n",
+            b"Upgrade: tcp\r\nConnection: Upgrade\r\n",
+            b"Expect: 100-continue\r\n",
+            b"\r\n",
+            b"5\r\nhello\r\n",
+            b"0\r\n\r\n",
+        ]
+    )
     return st.lists(st.one_of(lines, st.binary(max_size=40)), max_size=12).map(b"".join)
 
 

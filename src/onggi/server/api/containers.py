@@ -1,28 +1,25 @@
-"""Handlers of containers: their life, and what is asked about them."""
+"""Handlers of containers: their life, list and inspect."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
 
-from onggi.engine import clock, filters
+from onggi.engine import filters
 from onggi.engine.containers import create as create_
 from onggi.engine.containers import inspect as inspect_
 from onggi.engine.containers import kill as kill_
 from onggi.engine.containers import list_ as list__
-from onggi.engine.containers import logs as logs_
 from onggi.engine.containers import pause as pause_
 from onggi.engine.containers import prune as prune_
 from onggi.engine.containers import remove as remove_
 from onggi.engine.containers import rename as rename_
 from onggi.engine.containers import restart as restart_
 from onggi.engine.containers import start as start_
-from onggi.engine.containers import stats as stats_
 from onggi.engine.containers import stop as stop_
-from onggi.engine.containers import top as top_
 from onggi.engine.containers import unpause as unpause_
 from onggi.engine.containers import update as update_
 from onggi.engine.containers import wait as wait_
-from onggi.server.messages import JSON, MULTIPLEXED_STREAM, RAW_STREAM, Request, Response, Stream
+from onggi.server.messages import JSON, Request, Response, Stream
 from onggi.wire.base import encode
 from onggi.wire.containers import ContainerCreateRequest, ContainerUpdateRequest, ContainerWaitResponse
 
@@ -50,11 +47,6 @@ async def create(request: Request) -> Response:
 async def inspect(request: Request) -> Response:
     shown = await inspect_.inspect(request.engine, request.params["id"], size=request.flag("size"))
     return Response(body=encode(shown))
-
-
-async def top(request: Request) -> Response:
-    found = await top_.top(request.engine, request.params["id"], ps_args=request.text("ps_args", "-ef"))
-    return Response(body=encode(found))
 
 
 async def start(request: Request) -> Response:
@@ -127,34 +119,6 @@ async def wait(request: Request) -> Stream:
 
 async def _one(ended: Awaitable[ContainerWaitResponse]) -> AsyncIterator[bytes]:
     yield encode(await ended) + b"\n"
-
-
-async def logs(request: Request) -> Stream:
-    chunks = await logs_.logs(
-        request.engine,
-        request.params["id"],
-        stdout=request.flag("stdout"),
-        stderr=request.flag("stderr"),
-        follow=request.flag("follow"),
-        since=clock.parse_instant(request.text("since")),
-        until=clock.parse_instant(request.text("until")),
-        timestamps=request.flag("timestamps"),
-        tail=request.text("tail", "all"),
-        details=request.flag("details"),
-    )
-    tty = request.engine.containers.get(request.params["id"]).record.config.tty
-    multiplexed = not tty and request.version >= (1, 42)
-    return Stream(chunks, MULTIPLEXED_STREAM if multiplexed else RAW_STREAM)
-
-
-async def stats(request: Request) -> Stream:
-    chunks = await stats_.stats(
-        request.engine,
-        request.params["id"],
-        stream=request.flag("stream", default=True),
-        one_shot=request.flag("one-shot"),
-    )
-    return Stream(chunks, JSON)
 
 
 async def prune(request: Request) -> Response:

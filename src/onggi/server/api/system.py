@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from onggi.engine import clock, filters
-from onggi.engine.system import df as df_
 from onggi.engine.system import events as events_
 from onggi.engine.system import info as info_
 from onggi.engine.system import ping as ping_
@@ -51,8 +50,3 @@ async def events(request: Request) -> Stream:
 async def _lines(found: AsyncIterator[EventMessage]) -> AsyncIterator[bytes]:
     async for event in found:
         yield encode(event) + b"\n"
-
-
-async def df(request: Request) -> Response:
-    usage = await df_.df(request.engine, kinds=frozenset(request.texts("type")))
-    return Response(body=encode(usage))
