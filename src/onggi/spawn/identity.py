@@ -64,7 +64,7 @@ def rlimit(_: Child, name: str, number: int, soft: int, hard: int) -> None:
     try:
         processes.prlimit(0, number, (soft, hard))
     except PermissionError:
-        _, limit = processes.prlimit(0, number)
+        limit = processes.prlimit(0, number)[1]
         text = f"hard limit {hard} is above this machine's {limit}, and raising it needs CAP_SYS_RESOURCE"
         raise OSError(errno.EPERM, text, name) from None
 
@@ -147,7 +147,7 @@ def _give_stdio(uid: int) -> None:
 
 def set_capabilities(_: Child, effective: int, permitted: int, inheritable: int, ambient: int) -> None:
     """The last four sets, cut down to what we may grant."""
-    _, mine, _ = capabilities.get()
+    mine = capabilities.get()[1]
     limit = mine & permitted
     capabilities.set_(effective & limit, limit, inheritable & mine)
     processes.keep_capabilities(keep=False)

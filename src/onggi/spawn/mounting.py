@@ -173,6 +173,13 @@ def _place(child: Child, each: Mount, tree_fd: int) -> None:
     os.close(tree_fd)
 
 
+def mount_readonly(child: Child, path: str) -> None:
+    """A mount that had to be filled first becomes read-only."""
+    place_fd = inside.find(child.root_fd, path)
+    mount_setattr(place_fd, set_=mounts.MOUNT_ATTR_RDONLY)
+    os.close(place_fd)
+
+
 def readonly(child: Child, paths: tuple[str, ...]) -> None:
     """Each existing path becomes a mount of itself, read-only."""
     for path in paths:

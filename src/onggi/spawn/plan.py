@@ -31,12 +31,13 @@ Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     become-root                        uid and gid 0 of the new user namespace
     unshare flags                      CLONE_NEWCGROUP, when membership is set
     time-offsets text                  a time namespace with these lines of timens_offsets
+    open-root                          the root of an exec is the one it has joined
     protect                            not dumpable: /proc/PID of this interpreter is closed to the container
     keyring name                       a session keyring of its own
     root path mounts propagation       the root: mounts (target "/") on path, else path bound onto itself
     mount MOUNT                        one mount, below the root
     mount-slot slot MOUNT              the same with the detached copy that the step "tree" made
-    cgroup-bind source MOUNT           host cgroup directory into the container
+    mount-readonly path                a mount that was filled becomes read-only
     link text path                     a symbolic link; an existing name stays
     node path mode device uid gid      a device node; bound from the host's where mknod is refused
     bind-node source path              always bound
@@ -47,6 +48,7 @@ Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     runtime-hooks                      the parent runs `hooks` now
     hook ...                           as above, in the container's namespaces
     pivot no_pivot                     the root becomes /; every descriptor of the host is closed
+    close-host                         the same closing, for an exec
 Steps of the child after it (spawn/identity.py)
     root-readonly · root-propagation MS_*
     hostname name · domainname name

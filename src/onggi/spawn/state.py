@@ -115,8 +115,8 @@ def failure(step: tuple[Any, ...], error: BaseException) -> StepFailed:
 
 
 def _argument(step: tuple[Any, ...]) -> str:
-    if step[0] in ("mount", "mount-slot", "cgroup-bind"):
-        fields = step[1] if step[0] == "mount" else step[2]
+    if step[0] in ("mount", "mount-slot"):
+        fields = step[1:] if step[0] == "mount" else step[2]
         return str(fields[1])
     first = step[1] if len(step) > 1 else ""
     if isinstance(first, (list, tuple)):

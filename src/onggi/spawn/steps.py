@@ -42,7 +42,7 @@ def _own_pid(child: Child) -> int:
 
 def _find(child: Child, name: str) -> None:
     """The executable's path, as Docker and execvp look for it; found before the container counts as created."""
-    args, env = child.plan["child"][-1][1:3]
+    env = child.plan["child"][-1][2]
     if not name:
         raise StepFailed("find", name, errno.ENOENT, 'exec: "": executable file not found in $PATH')
     if "/" in name:
@@ -61,7 +61,6 @@ def _find(child: Child, name: str) -> None:
             continue
         child.executable = path
         return
-    del args
     raise denied or StepFailed(
         "find", name, errno.ENOENT, f'exec: "{name}": executable file not found in $PATH'
     )
@@ -126,6 +125,7 @@ STEPS: dict[str, Callable[..., None]] = {
     "node": nodes.node,
     "bind-node": nodes.bind_node,
     "console": nodes.console,
+    "mount-readonly": mounting.mount_readonly,
     "readonly": mounting.readonly,
     "mask": mounting.mask,
     "sysctl": identity.sysctl,

@@ -1,0 +1,211 @@
+"""`mounts`: every option of the specification's table (config.md, Linux mount options), and cgroup mounts."""
+
+from __future__ import annotations
+
+import os
+
+from onggi.kernel import mounts as k
+from onggi.kernel.namespaces import CLONE_NEWCGROUP
+from onggi.runtime.compile.document import field, objects, strings, wrong
+from onggi.runtime.compile.namespaces import id_map
+from onggi.spawn.plan import (
+    EXTRA_CLEAR,
+    EXTRA_RECURSIVE_CLEAR,
+    EXTRA_RECURSIVE_IDMAP,
+    EXTRA_TMPCOPYUP,
+    mount,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from onggi.runtime.cgroups.layout import Layout
+    from onggi.spawn.plan import Mount, Step
+
+_SET = {
+    "ro": k.MS_RDONLY, "nosuid": k.MS_NOSUID, "nodev": k.MS_NODEV, "noexec": k.MS_NOEXEC, "sync": k.MS_SYNCHRONOUS,
+    "dirsync": k.MS_DIRSYNC, "mand": k.MS_MANDLOCK, "noatime": k.MS_NOATIME, "nodiratime": k.MS_NODIRATIME,
+    "relatime": k.MS_RELATIME, "strictatime": k.MS_STRICTATIME, "lazytime": k.MS_LAZYTIME,
+    "nosymfollow": k.MS_NOSYMFOLLOW, "iversion": k.MS_I_VERSION, "silent": k.MS_SILENT, "bind": k.MS_BIND,
+    "rbind": k.MS_BIND | k.MS_REC, "remount": k.MS_REMOUNT, "defaults": 0, "acl": 0,
+}  # fmt: skip
+_CLEAR = {
+    "rw": k.MS_RDONLY, "suid": k.MS_NOSUID, "dev": k.MS_NODEV, "exec": k.MS_NOEXEC, "async": k.MS_SYNCHRONOUS,
+    "nomand": k.MS_MANDLOCK, "atime": k.MS_NOATIME, "diratime": k.MS_NODIRATIME, "norelatime": k.MS_RELATIME,
+    "nostrictatime": k.MS_STRICTATIME, "nolazytime": k.MS_LAZYTIME, "symfollow": k.MS_NOSYMFOLLOW,
+    "noiversion": k.MS_I_VERSION, "loud": k.MS_SILENT,
+}  # fmt: skip
+PROPAGATIONS = {
+    "private": k.MS_PRIVATE, "slave": k.MS_SLAVE, "shared": k.MS_SHARED, "unbindable": k.MS_UNBINDABLE,
+    "rprivate": k.MS_PRIVATE | k.MS_REC, "rslave": k.MS_SLAVE | k.MS_REC, "rshared": k.MS_SHARED | k.MS_REC,
+    "runbindable": k.MS_UNBINDABLE | k.MS_REC,
+}  # fmt: skip
+_ATTRIBUTE = {
+    "ro": k.MOUNT_ATTR_RDONLY, "nosuid": k.MOUNT_ATTR_NOSUID, "nodev": k.MOUNT_ATTR_NODEV,
+    "noexec": k.MOUNT_ATTR_NOEXEC, "nodiratime": k.MOUNT_ATTR_NODIRATIME, "nosymfollow": k.MOUNT_ATTR_NOSYMFOLLOW,
+}  # fmt: skip
+_ATTRIBUTE_CLEAR = {
+    "rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec", "diratime": "nodiratime",
+    "symfollow": "nosymfollow",
+}  # fmt: skip
+_ATIME = {"noatime": k.MOUNT_ATTR_NOATIME, "strictatime": k.MOUNT_ATTR_STRICTATIME, "relatime": 0, "atime": 0}
+
+
+class _Options:
+    """One mount's options, sorted by what they are."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.flags = self.clear = self.propagation = self.extra = 0
+        self.recursive_idmap = self.idmap = False
+        self.data: list[str] = []
+        for word in words:
+            self._take(word)
+
+    def _take(self, word: str) -> None:
+        if word in _SET:
+            self.flags |= _SET[word]
+            if word in _ATTRIBUTE:
+                self.clear &= ~_ATTRIBUTE[word]
+        elif word in _CLEAR:
+            self.flags &= ~_CLEAR[word]
+            if word in _ATTRIBUTE_CLEAR:
+                self.clear |= _ATTRIBUTE[_ATTRIBUTE_CLEAR[word]]
+        elif word in PROPAGATIONS:
+            self.propagation |= PROPAGATIONS[word]
+        elif word == "tmpcopyup":
+            self.extra |= EXTRA_TMPCOPYUP
+        elif word in ("idmap", "ridmap"):
+            self.idmap = True
+            self.recursive_idmap |= word == "ridmap"
+        elif word[:1] == "r" and self._take_recursive(word[1:]):
+            pass
+        else:
+            self.data.append(word)
+
+    def _take_recursive(self, word: str) -> bool:
+        if word in _ATTRIBUTE:
+            self.extra |= _ATTRIBUTE[word]
+        elif word in _ATTRIBUTE_CLEAR:
+            self.extra |= _ATTRIBUTE[_ATTRIBUTE_CLEAR[word]] << EXTRA_RECURSIVE_CLEAR
+        elif word in _ATIME:
+            self.extra |= _ATIME[word] | k.MOUNT_ATTR__ATIME << EXTRA_RECURSIVE_CLEAR
+        else:
+            return False
+        return True
+
+
+def parse(entry: dict[str, Any], where: str, bundle_dir: str) -> Mount:
+    """One entry of `mounts`. Raises InvalidParameter."""
+    target = field(entry, "destination", str, "", where)
+    if not target.startswith("/"):
+        target = "/" + target  # relative to "/" (config.md: SHOULD be absolute)
+    options = _Options(strings(entry, "options", where))
+    fstype = field(entry, "type", str, "", where)
+    source = field(entry, "source", str, "", where)
+    extra = options.extra
+    if options.flags & k.MS_BIND or fstype in ("bind", "rbind"):
+        if not source:
+            raise wrong(f"{where}.source", source, "is not a path")
+        if not source.startswith("/"):
+            source = os.path.join(bundle_dir, source)
+        if options.data:
+            raise wrong(f"{where}.options", options.data[0], "is not an option of a bind mount")
+        if fstype == "rbind":
+            options.flags |= k.MS_REC
+        fstype = "bind"
+        extra |= options.clear << EXTRA_CLEAR
+    elif not fstype:
+        raise wrong(f"{where}.type", fstype, "is not a file system")
+    if options.flags & k.MS_REMOUNT:
+        raise wrong(f"{where}.options", "remount", "cannot be used for a mount of a container")
+    return mount(
+        source,
+        target,
+        fstype,
+        options.flags & ~k.MS_BIND,
+        ",".join(options.data),
+        propagation=options.propagation,
+        idmap=_idmap(entry, options, fstype, where),
+        extra=extra | (EXTRA_RECURSIVE_IDMAP if options.recursive_idmap else 0),
+    )
+
+
+def _idmap(entry: dict[str, Any], options: _Options, fstype: str, where: str) -> tuple[str, str] | None:
+    uid_map, gid_map = id_map(entry, "uidMappings", where), id_map(entry, "gidMappings", where)
+    if not uid_map and not gid_map:
+        if options.idmap:
+            return ("", "")  # the container's own
+        return None
+    if not uid_map or not gid_map:
+        raise wrong(where, entry, "needs both uidMappings and gidMappings")
+    if fstype != "bind":
+        raise wrong(where, fstype, "cannot be idmapped: only bind mounts can")
+    return uid_map, gid_map
+
+
+class Mounting:
+    """Steps for `mounts`: `host` for what only the parent may make, `child` for the rest."""
+
+    def __init__(self, bundle_dir: str, own_maps: tuple[str, str], *, mapped: bool, rootless: bool) -> None:
+        self.bundle_dir = bundle_dir
+        self.own_maps = own_maps
+        self.from_host = mapped
+        self.rootless = rootless
+        self.host: list[Step] = []
+        self.child: list[Step] = []
+        self.fresh_dev = False
+        self.targets: set[str] = set()
+
+    def add(self, config: dict[str, Any], namespaces: int, layout: Layout | None, path: str) -> None:
+        for index, entry in enumerate(objects(config, "mounts")):
+            each = parse(entry, f"mounts[{index}]", self.bundle_dir)
+            target = os.path.normpath(each[1])
+            self.targets.add(target)
+            if target == "/dev":
+                self.fresh_dev = each[2] != "bind"
+            if each[2] in ("cgroup", "cgroup2"):
+                self.child += _cgroup(each, namespaces, layout, path)
+            elif each[2] == "bind" and (self.from_host or each[6] is not None):
+                self._by_slot(each, f"mounts[{index}]")
+            else:
+                self.child.append(("mount", *each))
+
+    def _by_slot(self, each: Mount, where: str) -> None:
+        """The parent takes the tree: it may read the source, and idmap file systems that it owns."""
+        slot = f"mount-{len(self.host)}"
+        maps = each[6]
+        if maps == ("", ""):
+            maps = self.own_maps
+            if not maps[0]:
+                raise wrong(where, "idmap", "needs uidMappings, or a user namespace with some")
+        uid_map, gid_map = maps or ("", "")
+        recursive = bool(each[3] & k.MS_REC)
+        self.host.append(("tree", slot, each[0], recursive, uid_map, gid_map))
+        self.child.append(("mount-slot", slot, each))
+
+
+def _cgroup(each: Mount, namespaces: int, layout: Layout | None, path: str) -> list[Step]:
+    """/sys/fs/cgroup: the container's own part of each hierarchy, in a namespace or by binds."""
+    _, target, _, flags, _, propagation, _, _ = each
+    private = bool(namespaces & CLONE_NEWCGROUP)
+    if layout is None or layout.mode == "v2":
+        if private or layout is None:
+            return [("mount", *mount("cgroup", target, "cgroup2", flags, propagation=propagation))]
+        return [("mount", *mount(f"{layout.unified}{path}", target, "bind", flags, propagation=propagation))]
+    steps: list[Step] = [
+        ("mount", *mount("tmpfs", target, "tmpfs", flags & ~k.MS_RDONLY, "mode=755", propagation=propagation))
+    ]
+    for root in layout.v1_roots():
+        name = os.path.basename(root)
+        words = [controller for controller, where in layout.v1.items() if where == root]
+        place = f"{target}/{name}"
+        if private:
+            data = ",".join(["none", *words] if words[0].startswith("name=") else words)
+            steps.append(("mount", *mount("cgroup", place, "cgroup", flags, data)))
+        else:
+            steps.append(("mount", *mount(root + path, place, "bind", flags)))
+        steps += [("link", name, f"{target}/{word}") for word in words if word != name and "=" not in word]
+    if flags & k.MS_RDONLY:
+        steps.append(("mount-readonly", target))
+    return steps
