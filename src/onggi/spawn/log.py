@@ -5,13 +5,10 @@
     ID-json.log, ID-json.log.1 (or .1.gz), ... the oldest has the highest number
 
 One line of output is one line of the file; a line longer than 16 KiB is several entries of which only the
-last
-ends in \\n, and so does output without a newline at its end (Docker's rule: joined, the entries are the
-output).
-All lines of one read carry the same instant. Instants never go back within a log, across runs and clock
-changes
-either: readers find `since` by bisection (engine/containers/logs.py), so there is no index that could be
-wrong.
+last ends in \\n, and so does output without a newline at its end (Docker's rule: joined, the entries are
+the output). All lines of one read carry the same instant. Instants never go back within a log, across runs
+and clock changes either: readers find `since` by bisection (engine/containers/log_files.py), so there is no
+index that could be wrong.
 
 Escapes are those of Docker's writer (Go's): `"` `\\` newline and return by letter, other controls and < > &
 as

@@ -35,15 +35,12 @@ STDOUT, STDERR = 1, 2
 
 
 class Streams:
-    """`on_client_end(client, reason)` and `on_end()` tell the shim; on_end comes once, after
-    `process_ended`."""
+    """`on_client_end(client, reason)` and `on_end()` tell the shim; on_end comes once, after the end."""
 
     __slots__ = (
         "_capture", "_close_when_written", "_drain_timer", "_ended", "_input", "_loop", "_on_client_end",
-        "_on_end",
-        "_outputs", "_paused", "_running", "_stdin_fd", "_stdin_once", "captured", "child_fds", "clients",
-        "log",
-        "on_logged", "terminal",
+        "_on_end", "_outputs", "_paused", "_running", "_stdin_fd", "_stdin_once", "captured", "child_fds",
+        "clients", "log", "on_logged", "terminal",
     )  # fmt: skip
 
     def __init__(
@@ -134,13 +131,15 @@ class Streams:
             if fd == self._stdin_fd and self._input:
                 events |= OUT
             if events:
-                self._loop.watch(fd, events, lambda events, fd=fd: self._ready(fd, events))  # type:
-                ignore[misc]
+                self._loop.watch(fd, events, self._handler(fd))
             else:
                 self._loop.forget(fd)  # not even its hang-up, which would come again and again
         if self._stdin_fd >= 0 and self._stdin_fd not in self._outputs:
             fd = self._stdin_fd
             self._loop.watch(fd, OUT if self._input else 0, lambda events: self._stdin_ready(events))
+
+    def _handler(self, fd: int) -> Callable[[int], None]:
+        return lambda events: self._ready(fd, events)
 
     def _ready(self, fd: int, events: int) -> None:
         if events & OUT:
