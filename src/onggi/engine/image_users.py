@@ -42,7 +42,7 @@ def of_container(engine: Engine, record: ContainerRecord, user: str, groups: Seq
 
 
 def of_running(pid: int, user: str, groups: Sequence[str]) -> User:
-    """The user of an exec, looked up in a running container's root. Blocking. Raises InvalidParameter, OSError."""
+    """The user of an exec, by a running container's root. Blocking. Raises InvalidParameter."""
     root_fd = view.open_running(pid)
     try:
         return _resolve(root_fd, user, groups)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from onggi.engine.record import ContainerRecord
     from onggi.wire.containers import HostConfigLogConfig
 
-OPTIONS = frozenset({"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode",
-                     "max-buffer-size"})  # fmt: skip
+OPTIONS = frozenset(
+    {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"}
+    | {"max-buffer-size"}
+)
 
 
 def validate(wanted: HostConfigLogConfig) -> None:

@@ -10,7 +10,7 @@ Not here: when to begin again (restart_policy.py), what is healthy (health.py).
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from onggi import failpoints
 from onggi.engine import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from onggi.engine.networks.attach import Attachment
     from onggi.engine.record import ContainerRecord
     from onggi.engine.shims import ExitRecord, Shim
+    from onggi.spawn.plan import Mount
 
 
 async def begin(engine: Engine, container: Container) -> None:
@@ -150,7 +151,7 @@ def _compile(engine: Engine, record: ContainerRecord, network: Attachment | None
         wanted,
         container_id=record.id,
         bundle_dir=engine.paths.container_dir(record.id),
-        root_mounts=root_mounts,
+        root_mounts=cast("list[Mount]", root_mounts),
         layout=engine.cgroups,
     )
 
@@ -229,7 +230,7 @@ async def _auto_remove(engine: Engine, container: Container) -> None:
 
 
 def _clean_up(engine: Engine, record: ContainerRecord) -> None:
-    """What a run leaves on the host: its cgroup, where the shim could not remove it, and a shared /dev/shm."""
+    """What a run leaves on the host: its cgroup, where the shim has not removed it, and a shared shm."""
     group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, record))
     if group.exists():
         group.kill()

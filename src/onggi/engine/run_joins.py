@@ -1,4 +1,4 @@
-"""What one container shares with another, or with the host: namespaces, /dev/shm, the files of /etc, an init."""
+"""What a container shares with another or with the host: namespaces, /dev/shm, /etc's files, an init."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def hostname(engine: Engine, record: ContainerRecord) -> str:
 
 
 def init_path(config: EngineConfig, record: ContainerRecord) -> str:
-    """The reaper's host path where --init was asked for, or "". Raises InvalidParameter where there is none."""
+    """The reaper's path where --init was asked for, or "". Raises InvalidParameter where there is none."""
     if not record.host_config.init:
         return ""
     if config.init_path:

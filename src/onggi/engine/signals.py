@@ -15,10 +15,7 @@ _REAL_TIME = re.compile(r"(RTMIN|RTMAX)(?:([+-])(\d{1,2}))?\Z")
 
 def parse(text: str) -> int:
     """The number of a signal. Raises InvalidParameter."""
-    if text.lstrip("-").isdigit():
-        number = int(text)
-    else:
-        number = _named(text.upper().removeprefix("SIG"))
+    number = int(text) if text.isdigit() else _named(text.upper().removeprefix("SIG"))
     if not 1 <= number <= _RT_MAX:
         raise InvalidParameter(f"invalid signal: {text}")
     return number

@@ -1,6 +1,7 @@
 """/etc/hostname, /etc/hosts and /etc/resolv.conf of a container, bound over those of its image.
 
-Owns the three files in `containers/ID/`. Networks hand in the names and addresses they know; a container of the host's network gets the host's files.
+Owns the three files in `containers/ID/`. Networks hand in the names and addresses they know; a container of
+the host's network gets the host's files.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onggi.engine.engine import Engine
 
 
-async def restart(engine: Engine, name: str, *, timeout: int | None = None, signal: str = "") -> None:
+async def restart(engine: Engine, name: str, *, timeout: int | None = None, signal: str = "") -> None:  # noqa: ASYNC109 - Docker's word, seconds
     """Commit points: those of stop, then of start. Raises NoSuchContainer, Conflict, StartFailed."""
     number = signals.parse(signal) if signal else 0
     async with engine.containers.locked(name) as container:

@@ -17,5 +17,5 @@ def sizes(engine: Engine, record: ContainerRecord) -> tuple[int, int]:
 
 def image_bytes(engine: Engine, image_id: str) -> int:
     """Bytes of an image's layers; 0 for an image that is gone."""
-    image = engine.store.get(image_id)
+    image = engine.images.get(image_id)
     return image.size if image is not None else 0

@@ -7,19 +7,18 @@ import signal as signals_
 from typing import TYPE_CHECKING
 
 from onggi import failpoints
-from onggi.engine import restart_policy, signals
+from onggi.engine import restart_policy, run_paths, signals
 from onggi.engine.config import DEFAULT_STOP_SECONDS
 from onggi.engine.status import Status
 from onggi.errors import Conflict, NotModified
 from onggi.runtime import cgroups
-from onggi.engine import run_paths
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container, Exit
     from onggi.engine.engine import Engine
 
 
-async def stop(engine: Engine, name: str, *, timeout: int | None = None, signal: str = "") -> None:
+async def stop(engine: Engine, name: str, *, timeout: int | None = None, signal: str = "") -> None:  # noqa: ASYNC109 - Docker's word, seconds
     """Stop and wait for the end. `timeout` in seconds: None is the container's own, -1 waits for ever.
 
     The lock is held while signals are sent, not while waiting. Commit point: `exit_on_next` in the row; from

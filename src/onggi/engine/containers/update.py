@@ -24,14 +24,15 @@ FIELDS = (
 
 
 async def update(engine: Engine, name: str, request: ContainerUpdateRequest) -> ContainerUpdateResponse:
-    """Zero and empty mean "as it is". The kernel first, then the row: what the kernel refuses is not recorded.
+    """Zero and empty mean "as it is". The kernel comes first: what it refuses is not recorded.
 
     Commit point: the row. Raises NoSuchContainer, InvalidParameter, Conflict, OSError.
     """
     async with engine.containers.locked(name) as container:
         if container.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(
-                f'Cannot update container {container.id}: container is marked for removal and cannot be "update".'
+                f"Cannot update container {container.id}: "
+                'container is marked for removal and cannot be "update".'
             )
         before = container.record.host_config
         changed = _merge(before, request)
@@ -66,6 +67,7 @@ def _merge(before: HostConfig, request: ContainerUpdateRequest) -> HostConfig:
         )
     if "memory" in changes and "memory_swap" not in changes and 0 < before.memory_swap < changes["memory"]:
         raise InvalidParameter(
-            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+            "Memory limit should be smaller than already set memoryswap limit, "
+            "update the memoryswap at the same time"
         )
     return msgspec.structs.replace(before, **changes)

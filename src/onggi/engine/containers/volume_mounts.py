@@ -1,7 +1,7 @@
 """The volumes of a container: made where they lack, filled from the image on first use, removed with `rm -v`.
 
 A new volume gets what the image has at its mount point, with owners, modes and times (copy-up), unless the
-mount says nocopy. Rows and directories of volumes are engine/volumes/'s; here is what a container means by them.
+mount says nocopy. Not here: rows and directories of volumes (engine/volumes/).
 """
 
 from __future__ import annotations

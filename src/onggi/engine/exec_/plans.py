@@ -1,14 +1,15 @@
-"""The plan of a further process in a running container: the container's own settings, changed by the request."""
+"""The plan of a further process in a running container: its own settings, changed by the request."""
 
 from __future__ import annotations
 
-import msgspec
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from onggi.engine import image_users, run_paths
 from onggi.engine.containers import etc_files
 from onggi.engine.oci import process, security
-from onggi.engine.oci import namespaces as oci_namespaces
+from onggi.engine.oci.namespaces import Joined, namespaces
 from onggi.runtime import compile
 from onggi.wire.containers import ExecCreateRequest
 
@@ -47,4 +48,15 @@ def compile_exec(engine: Engine, record: ContainerRecord, request: ExecCreateReq
 def _compile(
     engine: Engine, record: ContainerRecord, document: dict[str, Any], profile: dict[str, Any] | None
 ) -> dict[str, Any]:
-    raise NotImplementedError
+    joined = Joined()
+    linux: dict[str, Any] = {"namespaces": namespaces(record.host_config, joined)}
+    if profile is not None:
+        linux["seccomp"] = profile
+    return compile.process(
+        document,
+        container={"linux": linux},
+        container_id=record.id,
+        init_pid=record.pid,
+        layout=engine.cgroups,
+        cgroups_path=run_paths.cgroup(engine, record),
+    )

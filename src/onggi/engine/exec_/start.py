@@ -16,12 +16,12 @@ from onggi.spawn.plan import StepFailed
 from onggi.wire.containers import ExecStartRequest
 
 if TYPE_CHECKING:
-    import socket
     import asyncio
+    import socket
 
     from onggi.engine.engine import Engine
     from onggi.engine.exec_.table import Exec
-    from onggi.engine.shims import ExecExit, ExecStarted, Shim
+    from onggi.engine.shims import ExecExit, Shim
 
 
 class Hijacked(Protocol):
