@@ -1,0 +1,1 @@
+"""One verb of onggi-runtime, one file: `run(runtime, words) -> exit code`."""
