@@ -183,6 +183,8 @@ class Unpacker:
     def _root(self, entry: Entry) -> None:
         if entry.kind != DIRECTORY:
             raise BadArchive(f"{shown(entry.name)!r}: the root cannot be a {KIND_NAMES[entry.kind]}")
+        if self._policy is Policy.KEEP:
+            return  # an archive's "./" does not change the directory that it is unpacked into
         fd = os.open(".", OPEN_DIR, dir_fd=self._root_fd)
         try:
             self._owned_fd(fd, entry)
