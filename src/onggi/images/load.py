@@ -8,17 +8,16 @@ The commit point is Staging.publish: before it the store is as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
 
 import msgspec
 
 from onggi.errors import InvalidParameter
-from onggi.images import archive as archives
-from onggi.images.archive import Archive
+from onggi.images import image_archive as archives
+from onggi.images.image_archive import Archive
 from onggi.images.images import Images
 from onggi.images.layout import CONTAINERD_NAME, REF_NAME
 from onggi.images.progress import Progress, layer_progress
-from onggi.images.staging import NewImage, Published, Staging
+from onggi.images.staging import NewImage, Published, Source, Staging
 from onggi.spec import digest as digests
 from onggi.spec import image as documents
 from onggi.spec import platform as platforms
@@ -37,7 +36,7 @@ class Item(msgspec.Struct, frozen=True):
 
 def load(
     images: Images,
-    stream: BinaryIO,
+    stream: Source,
     report: Callable[[Progress], None],
     wanted: list[platforms.Platform] | None = None,
 ) -> list[str]:

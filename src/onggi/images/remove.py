@@ -31,6 +31,7 @@ class Removed(msgspec.Struct, frozen=True):
 
     lines: list[tuple[str, str]]
     freed: int
+    images: list[str] = []
 
 
 def remove(images: Images, text: str, running: set[str], *, force: bool, noprune: bool) -> Removed:
@@ -82,7 +83,7 @@ def _delete(images: Images, image_id: str, lines: list[tuple[str, str]], *, nopr
     lines += [("", digest) for digest in deleted]
     gone = [c for c in layers if rows.get_layer(images.database, c) is None]
     lines += [("", chain_id) for chain_id in reversed(gone)]
-    return Removed(lines, freed)
+    return Removed(lines, freed, deleted)
 
 
 def _lonely(images: Images, image_id: str | None) -> str | None:

@@ -2,7 +2,7 @@
 own.
 
     with Staging(images) as staging:
-        staged = staging.blob(pieces, expected)     hashed, written and, where it is a layer, unpacked in one 
+        staged = staging.blob(pieces, expected)     hashed, written and, where it is a layer, unpacked in one
         ...
         staging.publish([NewImage(...)])            the commit point: files into place, then rows in one
         transaction
@@ -21,7 +21,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -369,7 +369,13 @@ class Pieces:
         return data
 
 
-def pieces_of(stream: BinaryIO, report: Callable[[int], None] | None = None) -> Iterable[bytes]:
+class Source(Protocol):
+    """What can be read from in pieces."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def pieces_of(stream: Source, report: Callable[[int], None] | None = None) -> Iterable[bytes]:
     """What a stream holds, in pieces; `report` hears how many bytes went by."""
     done = 0
     while piece := stream.read(CHUNK_BYTES):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import field
+from msgspec import UNSET, UnsetType, field
 
 from onggi.wire.base import ZERO_TIME, Wire
 
@@ -137,8 +137,8 @@ class ImageInspect(Wire, frozen=True, kw_only=True):
     OMIT = ("descriptor", "manifests", "identity", "variant", "os_version")
 
     id: str = field(name="Id", default="")
-    descriptor: OCIDescriptor | None = field(name="Descriptor", default=None)
-    manifests: list[ImageManifestSummary] | None = field(name="Manifests", default=None)
+    descriptor: OCIDescriptor | UnsetType = field(name="Descriptor", default=UNSET)
+    manifests: list[ImageManifestSummary] | UnsetType = field(name="Manifests", default=UNSET)
     identity: dict[str, object] | None = field(name="Identity", default=None)
     repo_tags: list[str] = field(name="RepoTags", default_factory=list)
     repo_digests: list[str] = field(name="RepoDigests", default_factory=list)
@@ -149,9 +149,9 @@ class ImageInspect(Wire, frozen=True, kw_only=True):
     author: str = field(name="Author", default="")
     config: ImageConfig | None = field(name="Config", default=None)
     architecture: str = field(name="Architecture", default="")
-    variant: str | None = field(name="Variant", default=None)
+    variant: str | UnsetType = field(name="Variant", default=UNSET)
     os: str = field(name="Os", default="")
-    os_version: str | None = field(name="OsVersion", default=None)
+    os_version: str | UnsetType = field(name="OsVersion", default=UNSET)
     size: int = field(name="Size", default=0)
     graph_driver: DriverData | None = field(name="GraphDriver", default=None)
     root_fs: ImageInspectRootFS = field(name="RootFS", default_factory=ImageInspectRootFS)
@@ -171,11 +171,11 @@ class ImageSummary(Wire, frozen=True, kw_only=True):
     shared_size: int = field(name="SharedSize", default=0)
     labels: dict[str, str] = field(name="Labels", default_factory=dict)
     containers: int = field(name="Containers", default=0)
-    manifests: list[ImageManifestSummary] = field(name="Manifests", default_factory=list)
-    descriptor: OCIDescriptor | None = field(name="Descriptor", default=None)
+    manifests: list[ImageManifestSummary] | UnsetType = field(name="Manifests", default=UNSET)
+    descriptor: OCIDescriptor | UnsetType = field(name="Descriptor", default=UNSET)
 
 
-class ImageDeleteResponseItem(Wire, frozen=True, kw_only=True):
+class ImageDeleteResponseItem(Wire, frozen=True, kw_only=True, omit_defaults=True):
     OMIT = ("untagged", "deleted")
 
     untagged: str = field(name="Untagged", default="")
@@ -188,4 +188,9 @@ class ImagesPruneResponse(Wire, frozen=True, kw_only=True):
     NULL = ("images_deleted",)
 
     images_deleted: list[ImageDeleteResponseItem] = field(name="ImagesDeleted", default_factory=list)
+    space_reclaimed: int = field(name="SpaceReclaimed", default=0)
+
+
+class ImagePruneResponse(Wire, frozen=True, kw_only=True):
+    images_deleted: list[ImageDeleteResponseItem] | None = field(name="ImagesDeleted", default=None)
     space_reclaimed: int = field(name="SpaceReclaimed", default=0)

@@ -1,0 +1,1 @@
+"""The verbs of images: one file, one coroutine."""

@@ -1,0 +1,39 @@
+"""`docker load`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from onggi.engine import streams
+from onggi.engine.images.lines import lines
+from onggi.images import load as loading
+from onggi.images.progress import Progress
+from onggi.spec import platform as platforms
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+
+
+async def load(
+    engine: Engine, body: AsyncIterator[bytes], *, quiet: bool = False, platform: list[str] | None = None
+) -> AsyncIterator[bytes]:
+    """All images of an archive or none; `platform` items are JSON.
+
+    Raises InvalidParameter, Corrupt, NoSpace.
+    """
+    wanted = [platforms.parse_json(text) for text in platform or []]
+    reader = streams.body_reader(body)
+    loop = asyncio.get_running_loop()
+
+    def work(write: streams.Write) -> None:
+        def report(line: Progress) -> None:
+            if line.stream or not quiet:
+                write(line.encode())
+
+        ids = loading.load(engine.images, reader, report, wanted)
+        for image_id in ids:
+            loop.call_soon_threadsafe(engine.events.emit, "image", "load", image_id, {"name": image_id})
+
+    return await lines(work)
