@@ -26,7 +26,7 @@ def check_output(path: str, what: str) -> None:
         return
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
-        raise CommandError(f'{what}: invalid output path: directory "{directory}" does not exist')
+        raise CommandError(f"{what}: invalid output path: stat {directory}: no such file or directory")
     if os.path.isdir(path):
         raise CommandError(f'{what}: invalid output path: "{path}" must be a regular file')
     if os.path.exists(path) and not os.path.isfile(path):

@@ -74,20 +74,12 @@ class Local:
         """The archive of the tree, its root called `name`; file by file, never whole in memory."""
         import tarfile
 
-        inodes: dict[tuple[int, int], str] = {}
         writer = tarfile.TarFile(fileobj=_Nowhere(), mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[arg-type]
         for path, inside in _walk(self.path, name):
             info = writer.gettarinfo(path, inside)
             if info is None:  # a socket has no form in an archive
                 continue
-            info.name = inside  # gettarinfo drops a leading slash only
-            found = os.lstat(path)
-            if info.isreg() and found.st_nlink > 1:
-                first = inodes.setdefault((found.st_dev, found.st_ino), inside)
-                if first != inside:
-                    info.type, info.linkname, info.size = tarfile.LNKTYPE, first, 0
-            elif info.islnk():
-                info.type, info.size = tarfile.REGTYPE, found.st_size
+            info.name = inside  # gettarinfo drops a leading slash; later names of one inode become links
             yield info.tobuf(tarfile.PAX_FORMAT)
             if info.isreg():
                 yield from _content(path, info.size)
@@ -147,9 +139,10 @@ def extract(response: Response, target: str, *, is_dir: bool, contents: bool) ->
     directory, name = _local_place(target, is_dir=is_dir, contents=contents)
     root_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     size = 0
+    stream: Any = _Stream(response)
     late: list[tuple[list[str], TarInfo]] = []
     try:
-        with tarfile.open(fileobj=_Stream(response), mode="r|") as archive:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
             for info in archive:
                 parts = _parts(info.name, name)
                 if not parts:

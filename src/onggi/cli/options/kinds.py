@@ -27,8 +27,8 @@ def environment(text: str) -> str:
 
 
 def label(text: str) -> str:
-    if text.startswith("=") or not text:
-        raise ValueError(f'invalid label format: "{text}"' if text else "invalid empty label")
+    if not text.partition("=")[0]:
+        raise ValueError(f"invalid label '{text}': empty name")
     return text
 
 

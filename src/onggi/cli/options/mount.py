@@ -76,7 +76,7 @@ def _set(found: dict[str, Any], name: str, value: str, field: str) -> None:
         except ValueError:
             raise ValueError(f"invalid value for {name}: {value}") from None
     else:
-        raise ValueError(f"unknown option '{name}' in '{field}'" if name else f"invalid field '{field}'")
+        raise ValueError(f"unexpected key '{name}' in '{field}'" if name else f"invalid field '{field}'")
 
 
 def _switch(name: str, value: str) -> bool:

@@ -24,15 +24,15 @@ def endpoints(flags: Flags, host: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for item in attachments:
         target = item["Target"]
-        if len(attachments) > 1 and _is_mode(target):
-            raise CommandError(
-                "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
-            )
-        if target in found:
-            raise CommandError(f'conflicting options: network "{target}" is specified more than once')
         endpoint = _endpoint(item, flags)
+        if target in found:
+            raise CommandError(f'network "{target}" is specified multiple times')
         if endpoint or len(attachments) > 1:
             found[target] = endpoint
+    if len(attachments) > 1 and any(_is_mode(item["Target"]) for item in attachments):
+        raise CommandError(
+            "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
+        )
     return found
 
 
@@ -66,9 +66,6 @@ def _endpoint(item: dict[str, Any], flags: Flags) -> dict[str, Any]:
     user_defined = not (target in _BUILT_IN or target.startswith("container:"))
     if item["Aliases"] and not user_defined:
         raise CommandError("network-scoped aliases are only supported for user-defined networks")
-    addresses = item.get("IPv4Address") or item.get("IPv6Address")
-    if addresses and not user_defined:
-        raise CommandError("user specified IP address is supported on user defined networks only")
     if target.startswith("container:") and flags["hostname"]:
         raise CommandError("conflicting options: hostname and the network mode")
     found: dict[str, Any] = {}

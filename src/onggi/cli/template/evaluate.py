@@ -177,9 +177,10 @@ class Template:
         try:
             result = function(*given)
         except CallFault as fault:
+            whole = " ".join(part.source for part in (operand, *arguments))
             if str(fault).startswith("wrong type for value"):
                 raise self._fault(arguments[0] if arguments else operand, str(fault)) from None
-            raise self._fault(operand, f"error calling {name}: {fault}") from None
+            raise self._fault(operand, f"error calling {name}: {fault}", whole) from None
         return self._fields(operand, result, operand.fields, None)
 
     def _operand(
@@ -243,11 +244,12 @@ class Template:
             raise self._fault(operand, f"nil pointer evaluating {name}")
         raise self._fault(operand, f"can't evaluate field {name} in type {values.kind(value)}")
 
-    def _fault(self, operand: Operand, message: str) -> TemplateError:
+    def _fault(self, operand: Operand, message: str, source: str = "") -> TemplateError:
         before = self._source[: operand.offset]
         line = before.count("\n") + 1
         column = len(before) - (before.rfind("\n") + 1)
-        source = operand.source if len(operand.source) <= 20 else operand.source[:20] + "..."
+        source = source or operand.source
+        source = source if len(source) <= 20 else source[:20] + "..."
         return TemplateError(
             f'template: {self._name}:{line}:{column}: executing "{self._name}" at <{source}>: {message}'
         )

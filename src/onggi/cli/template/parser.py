@@ -219,6 +219,8 @@ class Parser:
             return None
         self._next()
         end = self._offset()
+        if self._peek()[0] == "field" and operand.kind in ("field", "variable"):
+            operand.offset = end  # Go names a chain by where its second link stands
         while self._peek()[0] == "field":
             operand.fields.append(str(self._next()[1]))
             end = self._offset()

@@ -24,11 +24,11 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     found = engine.get(f"/containers/{args[0]}/json")
     state = found["State"]
     if not state["Running"]:
-        raise CommandError("cannot attach to a stopped container, start it first")
+        raise CommandError("You cannot attach to a stopped container, start it first")
     if state["Paused"]:
-        raise CommandError("cannot attach to a paused container, unpause it first")
+        raise CommandError("You cannot attach to a paused container, unpause it first")
     if state["Restarting"]:
-        raise CommandError("cannot attach to a restarting container, wait until it is running")
+        raise CommandError("You cannot attach to a restarting container, wait until it is running")
     tty = found["Config"]["Tty"]
     stdin = found["Config"]["OpenStdin"] and not flags["no-stdin"]
     streams.check_tty(attach_stdin=stdin, tty=tty)

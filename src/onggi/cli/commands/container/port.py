@@ -23,7 +23,7 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
             raise CommandError(f"Error: invalid port ({number}): invalid syntax")
         bindings = published.get(f"{number}/{protocol or 'tcp'}")
         if not bindings:
-            raise CommandError(f"no public port '{args[1]}' published for {args[0]}")
+            raise CommandError(f"Error: No public port '{args[1]}' published for {args[0]}")
         for binding in bindings:
             session.out(_joined(binding))
         return 0

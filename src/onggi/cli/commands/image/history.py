@@ -72,5 +72,6 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     if flags["quiet"]:
         sys.stdout.write("".join(row.ID() + "\n" for row in rows))
         return 0
-    listing.show(flags["format"], rows, HEADERS, ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"])
+    headers = HEADERS if flags["human"] else {**HEADERS, "CreatedSince": HEADERS["CreatedAt"]}
+    listing.show(flags["format"], rows, headers, ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"])
     return 0

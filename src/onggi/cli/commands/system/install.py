@@ -37,8 +37,9 @@ Wants=network-online.target
 Requires=onggi.socket
 
 [Service]
-Type=exec
-ExecStart=/usr/local/bin/onggi daemon
+Type=notify
+NotifyAccess=all
+ExecStart=/usr/local/bin/onggi daemon -H fd://
 KillMode=process
 Delegate=yes
 Restart=on-failure

@@ -24,11 +24,17 @@ NAMELESS = "WARNING! This will remove anonymous local volumes not used by at lea
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
     wanted = list(flags["filter"])
+    version = session.engine.get("/version")["ApiVersion"]
+    old = tuple(int(part) for part in version.split(".")) < (1, 42)  # such engines remove named ones always
     if flags["all"]:
+        if old:
+            raise CommandError(
+                f'"--all" requires API version 1.42, but the Docker daemon API version is {version}'
+            )
         if any(word.startswith("all=") for word in wanted):
             raise CommandError("conflicting options: cannot specify both --all and --filter all=1")
         wanted.append("all=true")
-    warning = ALL if flags["all"] else NAMELESS
+    warning = ALL if flags["all"] or old else NAMELESS
     if not flags["force"] and not session.confirm(f"{warning}\nAre you sure you want to continue?"):
         return 0
     answer = session.engine.post("/volumes/prune", filters=filters(wanted))
