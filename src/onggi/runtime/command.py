@@ -118,7 +118,7 @@ def main(words: list[str] | None = None) -> int:
         text = told(error)
         runtime.log("error", text)
         sys.stderr.write(f"{text}\n" if runtime.log_path else f"ERRO[0000] {text}\n")
-        return 1
+        return 255 if rest[0] == "exec" else 1  # as runc: not to be taken for the process's own
 
 
 def told(error: Exception) -> str:
