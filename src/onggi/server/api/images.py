@@ -1,0 +1,104 @@
+"""Handlers of images."""
+
+from __future__ import annotations
+
+from onggi.engine import filters
+from onggi.engine.images import history as history_
+from onggi.engine.images import import_ as import__
+from onggi.engine.images import inspect as inspect_
+from onggi.engine.images import list_ as list__
+from onggi.engine.images import load as load_
+from onggi.engine.images import prune as prune_
+from onggi.engine.images import pull as pull_
+from onggi.engine.images import remove as remove_
+from onggi.engine.images import save as save_
+from onggi.engine.images import tag as tag_
+from onggi.errors import InvalidParameter, NotImplemented_
+from onggi.server.messages import TAR, Request, Response, Stream
+from onggi.wire.base import encode
+
+
+async def list_(request: Request) -> Response:
+    wanted = filters.parse(request.text("filters"))
+    if request.text("filter"):  # clients before 1.25: one name
+        wanted["reference"] = [request.text("filter")]
+    listed = await list__.list_(
+        request.engine, wanted, everything=request.flag("all"), shared_size=request.flag("shared-size")
+    )
+    return Response(body=encode(listed))
+
+
+async def inspect(request: Request) -> Response:
+    shown = await inspect_.inspect(request.engine, request.params["name"], platform=request.text("platform"))
+    return Response(body=encode(shown))
+
+
+async def history(request: Request) -> Response:
+    name, platform = request.params["name"], request.text("platform")
+    return Response(body=encode(await history_.history(request.engine, name, platform=platform)))
+
+
+async def tag(request: Request) -> Response:
+    await tag_.tag(request.engine, request.params["name"], request.text("repo"), request.text("tag"))
+    return Response(201)
+
+
+async def remove(request: Request) -> Response:
+    lines = await remove_.remove(
+        request.engine, request.params["name"], force=request.flag("force"), noprune=request.flag("noprune")
+    )
+    return Response(body=encode(lines))
+
+
+async def prune(request: Request) -> Response:
+    report = await prune_.prune(request.engine, filters.parse(request.text("filters")))
+    return Response(body=encode(report))
+
+
+async def create(request: Request) -> Stream:
+    """Pull where `fromImage` is given, import where `fromSrc` is "-", as one operation of Docker's API."""
+    if request.text("fromImage"):
+        platform = request.text("platform")
+        return Stream(
+            await pull_.pull(
+                request.engine, request.text("fromImage"), request.text("tag"), platform=platform
+            )
+        )
+    source = request.text("fromSrc")
+    if not source:
+        raise InvalidParameter("either fromImage or fromSrc is needed")
+    if source != "-":
+        raise NotImplemented_(f"import from {source}: this engine imports from the request's body only")
+    return Stream(
+        await import__.import_(
+            request.engine,
+            request.stream(),
+            repository=request.text("repo"),
+            tag=request.text("tag"),
+            message=request.text("message"),
+            changes=request.texts("changes"),
+            platform=request.text("platform"),
+        )
+    )
+
+
+async def load(request: Request) -> Stream:
+    lines = await load_.load(
+        request.engine, request.stream(), quiet=request.flag("quiet"), platform=request.texts("platform")
+    )
+    return Stream(lines)
+
+
+async def save(request: Request) -> Stream:
+    return await _save(request, [request.params["name"]])
+
+
+async def save_several(request: Request) -> Stream:
+    names = request.texts("names")
+    if not names:
+        raise InvalidParameter("no images to save: names is missing")
+    return await _save(request, names)
+
+
+async def _save(request: Request, names: list[str]) -> Stream:
+    return Stream(await save_.save(request.engine, names, platform=request.text("platform")), TAR)
