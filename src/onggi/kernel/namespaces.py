@@ -8,9 +8,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import signal
 
 from onggi.kernel.libc import syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
 CLONE_NEWTIME = 0x00000080
 CLONE_PIDFD = 0x00001000

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 
 from onggi.kernel.libc import encode, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
 PR_SET_PDEATHSIG = 1
 PR_GET_DUMPABLE = 3

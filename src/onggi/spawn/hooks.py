@@ -5,9 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 
 from onggi.kernel import files, processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
 _OUTPUT_BYTES = 4096
 

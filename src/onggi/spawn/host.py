@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 
 from onggi.kernel import mounts, namespaces, processes
 from onggi.spawn import hooks
@@ -18,8 +17,11 @@ from onggi.spawn.state import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
     from onggi.spawn.plan import Step
 

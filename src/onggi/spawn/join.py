@@ -11,7 +11,6 @@ from __future__ import annotations
 import _socket
 import errno
 import os
-import signal
 
 from onggi.kernel import processes
 from onggi.kernel.namespaces import CLONE_NEWNS, CLONE_PARENT, clone, setns
@@ -21,7 +20,10 @@ from onggi.spawn.state import Child, failure, receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from onggi.spawn.plan import Plan
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
 
 def join(

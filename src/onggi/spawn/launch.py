@@ -22,7 +22,6 @@ import errno
 import fcntl
 import gc
 import os
-import signal
 
 from onggi.kernel import capabilities as _capabilities  # noqa: F401  loaded before any fork
 from onggi.kernel import files, processes
@@ -33,8 +32,11 @@ from onggi.spawn.state import Child, channel, failure, receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
     from onggi.spawn.plan import Plan
 
@@ -202,7 +204,10 @@ class _Run:
 def prepare(child: Child, stdio: tuple[int, int, int], keep: tuple[int, ...], also: list[int]) -> None:
     """First deeds of a child: signals as at a program's start, stdio in place, other descriptors closed."""
     os.setsid()
-    for number in (int(signal.SIGPIPE), int(signal.SIGXFSZ)):  # Python ignores them; ignored signals outlive execve
+    for number in (
+        int(signal.SIGPIPE),
+        int(signal.SIGXFSZ),
+    ):  # Python ignores them; ignored signals outlive execve
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if child.plan["start_fifo"]:

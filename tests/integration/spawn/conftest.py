@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from busybox_containers import BUSYBOX, Runner
+from tests.integration.spawn.busybox_containers import BUSYBOX, Runner
 
 
 @pytest.fixture(scope="session")
