@@ -51,15 +51,12 @@ def bootstrap(distribution: str, target: str, *, progress: Callable[[str], None]
     """
     system, _, suite = distribution.partition(":")
     if system not in FALLBACK or not re.fullmatch(r"[a-z][a-z0-9-]*", suite):
-        raise InvalidParameter(f"cannot bootstrap {distribution}: only debian:SUITE and ubuntu:SUITE are
-        known")
+        raise InvalidParameter(f"cannot bootstrap {distribution}: debian:SUITE and ubuntu:SUITE are known")
     command = shutil.which("debootstrap", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if command is None:
-        raise Unavailable("debootstrap is not installed: install the package debootstrap (apt-get install
-        debootstrap)")
+        raise Unavailable("debootstrap is not installed: apt-get install debootstrap")
     if not os.path.exists(f"{SCRIPTS}/{suite}"):
-        raise InvalidParameter(f"debootstrap on this machine does not know {suite}: {SCRIPTS}/{suite} is
-        missing")
+        raise InvalidParameter(f"debootstrap does not know {suite}: {SCRIPTS}/{suite} is missing")
     mirror = find_mirror(system)
     arguments = [command, "--variant=minbase"]
     if os.path.exists(KEYRINGS[system]):

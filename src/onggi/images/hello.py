@@ -64,8 +64,10 @@ def build() -> Embedded:
     manifests = []
     for architecture, program in (("amd64", amd64(TEXT.encode())), ("arm64", arm64(TEXT.encode()))):
         manifest = _manifest(blobs, architecture, program)
-        descriptor = _descriptor(MANIFEST, manifest) | {"platform": {"architecture": architecture, "os":
-        "linux"}} blobs[str(descriptor["digest"])] = manifest manifests.append(descriptor)
+        platform = {"architecture": architecture, "os": "linux"}
+        descriptor = _descriptor(MANIFEST, manifest) | {"platform": platform}
+        blobs[_digest(manifest)] = manifest
+        manifests.append(descriptor)
     index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
     digest = _digest(index)
     blobs[digest] = index
