@@ -22,6 +22,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +71,15 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def _remove_empty_cgroups(self) -> None:
+        """The parent of all our cgroups, where no container runs on below it."""
+        for directory in cgroups.open(self.cgroups, self.config.cgroup_root).directories():
+            try:
+                os.rmdir(directory)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EBUSY):
+                    raise
+
     async def close(self) -> None:
         """Let go of everything; shims and containers run on. A second call does nothing."""
         if self.closing:
@@ -82,6 +93,7 @@ class Engine:
             if container.shim is not None:
                 container.shim.disconnect()
         self.zygote.close()
+        self._remove_empty_cgroups()
         self.offload.close()
         self.database.close()
         self.root_lock.close()

@@ -183,10 +183,14 @@ def watch(engine: Engine, container: Container) -> None:
 
 
 async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
-    record = await shim.exited
-    async with container.lock:
-        if not container.removed:
-            await ended(engine, container, record)
+    try:
+        record = await shim.exited
+        async with container.lock:
+            if not container.removed:
+                await ended(engine, container, record)
+        await shim.ended  # it goes when its clients have got their last byte
+    finally:
+        shim.disconnect()
 
 
 async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None:

@@ -46,9 +46,9 @@ def exec_failed(error: StepFailed, command: str, cwd: str) -> StartFailed:
 
 def _cause(error: StepFailed, command: str, cwd: str) -> tuple[str, int]:
     text = _TEXTS.get(error.errno, error.text.lower())
-    if error.step in ("execve", "exec"):
+    if error.step in ("find", "exec"):
         return _exec_cause(error.errno, text, command)
-    if error.step == "chdir":
+    if error.step == "cwd":
         code = 126 if error.errno in (errno.EACCES, errno.EPERM) else 127
         return f'chdir to cwd ("{cwd}") set in config.json failed: {text}', code
     return f"{error.step} {error.argument}: {text}", 125

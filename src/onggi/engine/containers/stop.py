@@ -87,7 +87,7 @@ async def send(engine: Engine, container: Container, number: int) -> None:
     if shim is None:
         return
     try:
-        await shim.signal(number)
+        await shim.signal(int(number))  # marshal takes no IntEnum
     except Conflict:
         return
     engine.events.container("kill", container.record, signal=str(int(number)))
