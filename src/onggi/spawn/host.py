@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
     from typing import Any
-else:
-    import _signal as signal  # the signal module imports enum, 6 ms
 
     from onggi.spawn.plan import Step
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
 _EMPTYING_MS = 2000  # a cgroup whose last process was killed is busy until the kernel has reaped it
 

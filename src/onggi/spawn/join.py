@@ -21,6 +21,7 @@ from onggi.spawn.state import Child, failure, receive, send
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+
     from onggi.spawn.plan import Plan
 else:
     import _signal as signal  # the signal module imports enum, 6 ms

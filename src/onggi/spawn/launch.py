@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
     from typing import Any
-else:
-    import _signal as signal  # the signal module imports enum, 6 ms
 
     from onggi.spawn.plan import Plan
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
 
 def launch(

@@ -40,7 +40,7 @@ def config(root: Path, *args: str, **process: Any) -> dict[str, Any]:
             "env": ["PATH=/bin"],
             "cwd": "/",
             "user": {"uid": 0, "gid": 0},
-            "capabilities": {key: DEFAULT_CAPS for key in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), DEFAULT_CAPS),
             **process,
         },
         "mounts": [dict(mount) for mount in MOUNTS],

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from tests.integration.spawn.busybox_containers import BUSYBOX, Runner
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.spawn.busybox_containers import Runner, config
 
 from onggi.spawn.plan import StepFailed, mount
+from tests.integration.spawn.busybox_containers import Runner, config
 
 pytestmark = pytest.mark.root
 

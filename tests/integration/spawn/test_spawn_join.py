@@ -52,7 +52,7 @@ def exec_plan(running: tuple[dict[str, Any], int], script: str, **process: Any) 
         "env": ["PATH=/bin", "X=y"],
         "cwd": "/etc",
         "user": {"uid": 0, "gid": 0},
-        "capabilities": {key: DEFAULT_CAPS for key in ("bounding", "effective", "permitted")},
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), DEFAULT_CAPS),
         **process,
     }
     return compile.process(wanted, container=document, container_id="joined", init_pid=pid)
