@@ -6,17 +6,21 @@ Used by run, start -a, attach and exec. Owns the terminal's mode while it lasts.
 from __future__ import annotations
 
 import os
-import signal
 
 from onggi.cli import streams
 from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
 
     from onggi.cli.engine import Engine
+
+
+if not TYPE_CHECKING:
+    import _signal as signal  # signal itself imports enum, 6 ms
 
 
 class Attached:

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
+
+if not TYPE_CHECKING:
+    import _signal as signal  # signal itself imports enum, 6 ms
 
 _CHUNK = 65536
 _NAMED_KEYS = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}

@@ -108,7 +108,7 @@ FORMATS = [
     '{{println "a" 1 true}}', '{{print "a" 1 2 "b"}}', '{{index (split .Labels ",") 0}}',
     '{{lt 1 2}} {{ge 2.5 1.5}} {{ne "a" "b"}} {{eq 1 2 1}}', "{{html .Labels}}", "{{`raw`}} {{'a'}} {{0x10}} {{1e3}}",
     "{{true}} {{1.50}} {{-3}}", '{{printf "%d %x %05d %t %v %%" 5 255 42 true 1.5}}', "plain", "{{.Names}}\\n--",
-    '{{define "t"}}[{{.}}]{{end}}{{template "t" .Names}}', '{{if .Names}}a{{else if .State}}b{{end}}',
+    '{{template "t"}}', '{{define "t"}}[{{.}}]{{end}}{{template "t" .Names}}', '{{if .Names}}a{{else if .State}}b{{end}}',
     "{{range 3}}{{end}}", '{{range split "a,b,c" ","}}{{if eq . "b"}}{{continue}}{{end}}{{.}}{{end}}',
     "{{.Foo}}", "{{.ID", "{{foo .ID}}", "{{}}", "{{end}}", "{{if .ID}}", '{{index .ID "x"}}', "{{.ID.Foo}}", "{{$y}}",
     '{{lt 1 "a"}}', "{{nil}}", '{{"abc}}', "{{len 3}}", "{{1 | 2}}", "{{.ID | printf}}", "{{urlquery .Labels}}",
@@ -193,7 +193,7 @@ COMMANDS = [
     ("--rm --ulimit nofile=100:200", "sh -c ulimit -n", b""), ("--rm -a stderr", "sh -c echo a;echo b >&2", b""),
     ("--rm --cap-drop ALL", "grep Cap /proc/self/status", b""), ("--rm --network none --add-host x:1.2.3.4", "cat /etc/hosts", b""),
     ("--rm --mount type=tmpfs,target=/x,tmpfs-size=1m", "df -m /x", b""), ("--rm -v /etc:/host:ro", "ls /host/hostname", b""),
-    ("--rm --pids-limit 50", "true", b""), ("--rm -t", "tty", b""), ("--rm --sysctl kernel.msgmax=9000", "cat /proc/sys/kernel/msgmax", b""),
+    ("--rm --cap-add ALL --cap-drop CHOWN --cap-drop NET_RAW", "grep Cap /proc/self/status", b""),("--rm --cap-add net_admin --cap-drop NET_ADMIN", "grep Cap /proc/self/status", b""),("--rm --pids-limit 50", "true", b""), ("--rm -t", "tty", b""), ("--rm --sysctl kernel.msgmax=9000", "cat /proc/sys/kernel/msgmax", b""),
 ]  # fmt: skip
 
 
@@ -221,18 +221,7 @@ def test_exec(clients: Clients) -> None:
 
 def test_what_create_sends(clients: Clients) -> None:
     """Both clients' requests, as the engine then tells them back."""
-    flags = (
-        "--network none -e A=b -l c=d --memory 64m --memory-swap 128m --cpus 1.5 --cpu-shares 512 --pids-limit 99 "
-        "--restart on-failure:3 --stop-signal INT --stop-timeout 7 --ulimit nofile=10:20 --cap-add NET_ADMIN --cap-drop CHOWN "
-        "--device /dev/null:/dev/zip:rw --tmpfs /t:size=1m -v /etc:/e:ro -v /anon --mount type=tmpfs,target=/m,tmpfs-mode=700 "
-        "--health-cmd true --health-interval 5s --health-retries 2 --health-timeout 1s --health-start-period 9s "
-        "--shm-size 32m --read-only --init --privileged -w /tmp -u 1:2 --expose 80-82 --expose 53/udp -p 127.0.0.1:8080:80 "
-        "-p 9000-9001:9000-9001/udp --add-host a:1.2.3.4 --dns 8.8.8.8 --dns-search x.y --dns-opt ndots:2 --group-add 5 "
-        "--log-opt max-size=1m --oom-score-adj 100 --pid host --uts host --ipc private --security-opt no-new-privileges "
-        "--sysctl kernel.msgmax=9000 --entrypoint /bin/sh --blkio-weight 0 --cpuset-cpus 0 --device-cgroup-rule "
-        "c_1:3_r --no-healthcheck=false --volume-driver local -it --domainname dom --cpu-period 0 --memory-reservation 32m "
-        "--cgroupns host --label-file /dev/null --env-file /dev/null --publish-all --isolation default"
-    ).split(" ")  # fmt: skip
+    flags = ["--network", "none", "-e", "A=b", "-l", "c=d", "--memory", "64m", "--memory-swap", "128m", "--cpus", "1.5", "--cpu-shares", "512", "--pids-limit", "99", "--restart", "on-failure:3", "--stop-signal", "INT", "--stop-timeout", "7", "--ulimit", "nofile=10:20", "--cap-add", "NET_ADMIN", "--cap-drop", "CHOWN", "--device", "/dev/null:/dev/zip:rw", "--tmpfs", "/t:size=1m", "-v", "/etc:/e:ro", "-v", "/anon", "--mount", "type=tmpfs,target=/m,tmpfs-mode=700", "--health-cmd", "true", "--health-interval", "5s", "--health-retries", "2", "--health-timeout", "1s", "--health-start-period", "9s", "--shm-size", "32m", "--read-only", "--init", "--privileged", "-w", "/tmp", "-u", "1:2", "--expose", "80-82", "--expose", "53/udp", "-p", "127.0.0.1:8080:80", "-p", "9000-9001:9000-9001/udp", "--add-host", "a:1.2.3.4", "--dns", "8.8.8.8", "--dns-search", "x.y", "--dns-opt", "ndots:2", "--group-add", "5", "--log-opt", "max-size=1m", "--oom-score-adj", "100", "--pid", "host", "--uts", "host", "--ipc", "private", "--security-opt", "no-new-privileges", "--sysctl", "kernel.msgmax=9000", "--entrypoint", "/bin/sh", "--blkio-weight", "0", "--cpuset-cpus", "0", "--device-cgroup-rule", "c_1:3_r", "--no-healthcheck=false", "--volume-driver", "local", "-it", "--domainname", "dom", "--cpu-period", "0", "--memory-reservation", "32m", "--cgroupns", "host", "--label-file", "/dev/null", "--env-file", "/dev/null", "--publish-all", "--isolation", "default"]  # fmt: skip
     flags = [word.replace("c_1:3_r", "c 1:3 r") for word in flags]
     told = {}
     for client in ("docker", "onggi"):

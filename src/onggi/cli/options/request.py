@@ -158,6 +158,7 @@ def _health(flags: Flags) -> dict[str, Any] | None:
 
 
 def _host_config(flags: Flags, binds: list[str], bindings: dict[str, Any]) -> dict[str, Any]:
+    added = capabilities(flags["cap-add"])
     pids, swappiness = flags["pids-limit"], flags["memory-swappiness"]
     host: dict[str, Any] = {
         "Binds": binds or None,
@@ -168,8 +169,8 @@ def _host_config(flags: Flags, binds: list[str], bindings: dict[str, Any]) -> di
         "AutoRemove": flags["rm"],
         "VolumeDriver": flags["volume-driver"],
         "VolumesFrom": flags["volumes-from"] or None,
-        "CapAdd": flags["cap-add"] or None,
-        "CapDrop": flags["cap-drop"] or None,
+        "CapAdd": added or None,
+        "CapDrop": [name for name in capabilities(flags["cap-drop"]) if name not in added] or None,
         "CgroupnsMode": flags["cgroupns"],
         "Dns": flags["dns"],
         "DnsOptions": flags["dns-option"],
@@ -228,6 +229,14 @@ def _host_config(flags: Flags, binds: list[str], bindings: dict[str, Any]) -> di
     if "init" in flags.given:
         host["Init"] = flags["init"]
     return host
+
+
+def capabilities(words: list[str]) -> list[str]:
+    """Names in capitals with CAP_ before them, each once and sorted; ALL swallows the rest."""
+    upper = {word.strip().upper() for word in words} - {""}
+    if "ALL" in upper:
+        return ["ALL"]
+    return sorted(word if word.startswith("CAP_") else f"CAP_{word}" for word in upper)
 
 
 def _console_size(flags: Flags) -> list[int] | None:

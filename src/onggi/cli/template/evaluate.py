@@ -84,7 +84,8 @@ class Template:
     def _call_template(self, node: Node, dot: Any, variables: dict[str, Any], out: list[str]) -> None:
         body = self._definitions.get(node[1])
         if body is None:
-            raise TemplateError(f'template: {self._name}: template "{node[1]}" not defined')
+            at = Operand("constant", node[1], node[3])
+            raise self._fault(at, f'template "{node[1]}" not defined', f'{{{{template "{node[1]}"}}}}')
         inner = self._pipe(node[2], dot, variables) if node[2] else None
         self._walk(body, inner, {"": inner}, out)
 

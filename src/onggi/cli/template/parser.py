@@ -2,7 +2,7 @@
 
 list     [node]
 node     ("text", str) | ("action", pipe) | ("if"|"with"|"range", pipe, list, else list)
-         | ("break",) | ("continue",) | ("template", name, pipe or None)
+         | ("break",) | ("continue",) | ("template", name, pipe or None, offset)
 pipe     Pipe(names, declares, commands)          {{$x := a b | c}}
 command  [operand]
 operand  Operand(kind, value, fields, offset, source)
@@ -129,10 +129,10 @@ class Parser:
         if pipe is None:
             self._expect("}}")
         if kind == "template":
-            return (kind, name, pipe)
+            return (kind, name, pipe, offset)
         body, _ = self._nodes(("end",))
         self.definitions[str(name)] = body
-        return ("template", name, pipe) if kind == "block" else None
+        return ("template", name, pipe, offset) if kind == "block" else None
 
     def _pipe(self, end: str, name: str) -> Pipe:
         self._space()
