@@ -94,7 +94,7 @@ def _uris(text: str, *, deb822: bool) -> list[str]:
 
 def _proxy() -> dict[str, str]:
     """The proxies that apt is told to use, as the variables that debootstrap's wget reads."""
-    found = {}
+    found: dict[str, str] = {}
     for scheme in ("http", "https"):
         question = ["apt-config", "shell", "P", f"Acquire::{scheme}::Proxy"]
         try:

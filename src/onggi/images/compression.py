@@ -162,7 +162,9 @@ class Decompressed:
                 return data
 
     def _next_member(self) -> bool:
-        """Whether another member begins; zero bytes between and after members are padding (gzip(1), xz(1))."""
+        """Whether another member begins; zero bytes between and after members are padding (gzip(1),
+        xz(1)).
+        """
         while True:
             if self._out or self._decoder_made:
                 self._pending = self._pending.lstrip(b"\0")

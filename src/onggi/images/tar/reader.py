@@ -125,7 +125,9 @@ class Reader:
             yield entry
 
     def next(self) -> Entry | None:
-        """The next member, or None at the end of the archive. Skips what is left of the last one's content."""
+        """The next member, or None at the end of the archive. Skips what is left of the last one's
+        content.
+        """
         if self._left or self._padding:
             self._skip()
         if self._finished:

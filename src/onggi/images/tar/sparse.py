@@ -18,7 +18,9 @@ MAX_OFFSET = (1 << 63) - 1
 
 
 def decimal(text: bytes) -> int:
-    """A non-negative decimal number and nothing else; int() alone would take signs, spaces and underscores."""
+    """A non-negative decimal number and nothing else; int() alone would take signs, spaces and
+    underscores.
+    """
     if not text.isdigit() or len(text) > 19:
         raise ValueError(f"{text[:40]!r} is not a decimal number")
     return int(text)

@@ -45,7 +45,9 @@ class Writer:
         self._name = b""
 
     def add(self, entry: Entry, content: bytes | Source = b"") -> None:
-        """A whole member. The content is what is stored: for a sparse member, its pieces one after another."""
+        """A whole member. The content is what is stored: for a sparse member, its pieces one after
+        another.
+        """
         self.begin(entry)
         if isinstance(content, bytes):
             self.put(content)

@@ -1,0 +1,38 @@
+"""GET /containers/NAME/changes: what a container changed in its image's files."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from onggi.images.changes import Change, overlay_changes, tree_changes
+from onggi.wire.containers import FilesystemChange
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+
+
+async def diff(engine: Engine, name: str) -> list[FilesystemChange]:
+    """In the order of the paths. Raises NoSuchContainer."""
+    container = engine.containers.get(name)
+    changes = await engine.offload(_changes, engine, container.record.snapshot)
+    return [
+        FilesystemChange(path=change.path.decode("utf-8", "replace"), kind=int(change.kind))
+        for change in changes
+    ]
+
+
+def _changes(engine: Engine, snapshot: str) -> list[Change]:
+    with ExitStack() as stack:
+
+        def opened(path: str) -> int:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, fd)
+            return fd
+
+        top = opened(engine.snapshots.tree(snapshot))
+        lowers = [opened(path) for path in engine.snapshots.lowers(snapshot)]
+        if engine.snapshots.whiteouts == "overlay":
+            return overlay_changes(top, lowers)
+        return tree_changes(top, lowers[0]) if lowers else overlay_changes(top, [])

@@ -1,0 +1,20 @@
+"""GET /containers/NAME/export: the whole root of a container as a tar, without its volumes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from onggi.engine.containers import archive_root
+from onggi.images.pack import pack
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+
+
+async def export(engine: Engine, name: str) -> AsyncIterator[bytes]:
+    """Raises NoSuchContainer, System."""
+    container = engine.containers.get(name)
+    root_fd = await engine.offload(archive_root.open_exported, engine, container)
+    engine.events.container("export", container.record)
+    return archive_root.produce(engine, root_fd, pack)
