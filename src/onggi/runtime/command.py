@@ -132,7 +132,7 @@ def told(error: Exception) -> str:
                 "executable file not found in $PATH" if error.errno == 2 else error.text.rpartition(": ")[2]
             )
             text = f'unable to start container process: exec: "{error.argument}": {reason}'
-        return f"runc create failed: {text}" if error.exit_code == 125 else text
+        return f"container create failed: {text}" if error.exit_code == 125 else text
     assert isinstance(error, OSError)
     where = f" {error.filename}" if error.filename else ""
     return f"{(error.strerror or str(error)).lower()}{where}"
