@@ -237,7 +237,7 @@ def _clean_up(engine: Engine, record: ContainerRecord) -> None:
     """What a run leaves on the host: its cgroup, where the shim has not removed it, and a shared shm."""
     group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, record))
     if group.exists():
-        group.kill()
+        run_paths.kill(engine, record)
         group.remove()
     shm = f"{engine.paths.container_dir(record.id)}/shm"
     if os.path.ismount(shm):

@@ -9,7 +9,6 @@ from onggi.engine import run_paths, signals
 from onggi.engine.containers.stop import send, stop_signal
 from onggi.engine.status import Status
 from onggi.errors import Conflict
-from onggi.runtime import cgroups
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -29,9 +28,7 @@ async def kill(engine: Engine, name: str, *, signal: str = "") -> None:
         container.update(manually_stopped=True, exit_on_next=container.record.exit_on_next or final)
         await send(engine, container, number)
         if number == signals_.SIGKILL and container.status is Status.PAUSED:
-            await engine.offload(
-                cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record)).thaw
-            )
+            await engine.offload(run_paths.thaw, engine, container.record)
     if number == signals_.SIGKILL:
         await ended
     else:

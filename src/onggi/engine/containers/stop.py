@@ -11,7 +11,6 @@ from onggi.engine import restart_policy, run_paths, signals
 from onggi.engine.config import DEFAULT_STOP_SECONDS
 from onggi.engine.status import Status
 from onggi.errors import Conflict, NotModified
-from onggi.runtime import cgroups
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container, Exit
@@ -58,7 +57,7 @@ async def begin(engine: Engine, container: Container, number: int) -> asyncio.Fu
     await send(engine, container, number)
     failpoints.hit("stop.signalled")
     if container.status is Status.PAUSED:
-        await engine.offload(cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record)).thaw)
+        await engine.offload(run_paths.thaw, engine, container.record)
     return ended
 
 
@@ -77,8 +76,7 @@ async def finish(
 async def kill_all(engine: Engine, container: Container) -> None:
     """SIGKILL to every process in the container's cgroup, which thaws it too; v1 and v2."""
     await send(engine, container, signals_.SIGKILL)
-    group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record))
-    await engine.offload(group.kill)
+    await engine.offload(run_paths.kill, engine, container.record)
 
 
 async def send(engine: Engine, container: Container, number: int) -> None:
