@@ -6,7 +6,7 @@ import errno
 import os
 
 from onggi.kernel import files
-from onggi.spawn import hooks, identity, mounting, nodes
+from onggi.spawn import hooks, identity, init, mounting, nodes
 from onggi.spawn.plan import StepFailed
 from onggi.spawn.state import Child, failure, send
 
@@ -94,6 +94,9 @@ def _exec(child: Child, args: tuple[str, ...], env: tuple[str, ...]) -> None:
         name, equals, value = item.partition("=")
         if equals:
             variables[os.fsencode(name)] = os.fsencode(value)
+    if args[0] == init.TARGET and args[1:2] == ("--",):
+        args = (init.TARGET, "--", child.executable, *args[2:])
+        child.executable = init.TARGET
     try:
         os.execve(child.executable, args, variables)
     except OSError as error:

@@ -8,6 +8,7 @@ from onggi.runtime import capabilities, cgroups, seccomp
 from onggi.runtime.compile.document import field, objects, strings, wrong
 from onggi.runtime.compile.namespaces import namespaces
 from onggi.spawn import plan as plans
+from onggi.spawn.init import TARGET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,7 +169,10 @@ def identity(
     steps = early + _credentials(document)
     if no_new_privs:
         steps.append(("no-new-privs",))
-    return [*steps, ("find", args[0]), *waiting, *late, ("exec", tuple(args), tuple(env))]
+    looked_up = args[0]
+    if args[0] == TARGET and len(args) > 2 and args[1] == "--":
+        looked_up = args[2]  # the reaper is given the program's path (spawn/init.py)
+    return [*steps, ("find", looked_up), *waiting, *late, ("exec", tuple(args), tuple(env))]
 
 
 def _credentials(document: dict[str, Any]) -> list[Step]:
