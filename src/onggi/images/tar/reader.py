@@ -227,7 +227,10 @@ class Reader:
                 raise ValueError("a block of zeroes stands between members")
             self._finished = True
             return None
-        written = self._number(block[148:156])
+        try:
+            written = self._number(block[148:156])
+        except ValueError:
+            written = -1
         if written != checksum(block) and written != signed_checksum(block):
             raise ValueError("this is not a tar header: its checksum does not fit")
         return block
