@@ -297,7 +297,7 @@ class Shim:
 
     async def signal(self, number: int, exec_id: str = "") -> None:
         """Signal init, or an exec's process, by pidfd. Raises Conflict where it has ended."""
-        await self._link.request("signal", {"exec_id": exec_id, "signal": number})[1]
+        await self._link.request("signal", {"exec_id": exec_id, "signal": int(number)})[1]
 
     async def close_stdin(self, exec_id: str = "") -> None:
         await self._link.request("close-stdin", {"exec_id": exec_id})[1]

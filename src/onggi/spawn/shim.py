@@ -369,6 +369,7 @@ class Shim:
         self.log_waits = []
         self.tell("exit", result)
         failpoints.hit("shim.told")
+        self.maybe_end()
 
     def _exit_record(self) -> dict[str, Any]:
         if self.oom is not None:

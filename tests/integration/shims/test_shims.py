@@ -1,0 +1,252 @@
+"""Zygote and shims with real processes: runs, clients, execs, and the death of everybody in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onggi.engine.shims import (
+    AttachOptions,
+    ExitRecord,
+    LogTarget,
+    Shim,
+    Stdio,
+    Zygote,
+    read_exit_record,
+)
+from onggi.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUTS
+from onggi.paths import Paths
+from onggi.spawn import plan as plans
+
+pytestmark = pytest.mark.root
+ENV = ["PATH=/usr/bin:/bin", "HOME=/"]
+
+
+def plan_of(*command: str, init_pid: int = 0) -> plans.Plan:
+    plan = plans.new("c")
+    plan["child"] = [("find", command[0]), ("exec", list(command), ENV)]
+    if init_pid:
+        plan["exec_join"] = (init_pid, CLONE_NEWUTS | CLONE_NEWPID)
+    else:
+        plan["clone"] = CLONE_NEWUTS | CLONE_NEWPID
+    return plan
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    found = Paths(str(tmp_path / "root"), str(tmp_path / "run"))
+    os.makedirs(found.container_dir("c"))
+    return found
+
+
+@pytest.fixture
+async def zygote(paths: Paths) -> AsyncIterator[Zygote]:
+    zygote = Zygote(paths)
+    await zygote.start()
+    yield zygote
+    zygote.close()
+    await until(lambda: not alive(zygote.pid))
+
+
+async def until(true: object, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def received(sock: socket.socket) -> bytes:
+    sock.setblocking(False)
+    data = b""
+    loop = asyncio.get_running_loop()
+    while piece := await asyncio.wait_for(loop.sock_recv(sock, 65536), 10):
+        data += piece
+    return data
+
+
+async def sleeper(zygote: Zygote, paths: Paths) -> Shim:
+    shim = await zygote.spawn("c")
+    await shim.start(plan_of("sleep", "1000"), Stdio(), log=LogTarget(path=paths.log("c")))
+    return shim
+
+
+async def test_a_run_leaves_its_log_and_its_record(zygote: Zygote, paths: Paths) -> None:
+    shim = await zygote.spawn("c")
+    command = plan_of("sh", "-c", "echo out; echo err >&2; exit 3")
+    started = await shim.start(command, Stdio(), log=LogTarget(path=paths.log("c")))
+    record = await shim.exited
+    assert (record.exit_code, record.pid, record.lost) == (3, started.pid, False)
+    assert read_exit_record(paths.exit_record("c")) == record
+    log = Path(paths.log("c")).read_text()
+    assert '"log":"out\\n","stream":"stdout"' in log and '"log":"err\\n","stream":"stderr"' in log
+    await shim.ended
+    assert zygote.shims() == []
+
+
+async def test_a_signal_is_128_and_its_number(zygote: Zygote, paths: Paths) -> None:
+    shim = await sleeper(zygote, paths)
+    await shim.signal(signal.SIGKILL)
+    record = await shim.exited
+    assert (record.exit_code, record.signal) == (137, 9)
+
+
+async def test_a_failed_start_names_the_step_and_ends_the_shim(zygote: Zygote) -> None:
+    shim = await zygote.spawn("c")
+    with pytest.raises(plans.StepFailed) as caught:
+        await shim.start(plan_of("nonesuch"), Stdio())
+    assert (caught.value.step, caught.value.exit_code) == ("find", 127)
+    await shim.ended
+    assert zygote.shims() == []
+
+
+async def test_clients_get_every_byte_and_half_close_ends_stdin(zygote: Zygote) -> None:
+    shim = await zygote.spawn("c")
+    mine, theirs = socket.socketpair()
+    attached = await shim.attach(theirs, b"early\n", AttachOptions(stdin=True))
+    theirs.close()
+    await shim.start(plan_of("cat"), Stdio(stdin=True, stdin_once=True))
+    mine.send(b"later\n")
+    mine.shutdown(socket.SHUT_WR)
+    data = await received(mine)
+    assert data.replace(b"\x01\0\0\0\0\0\0\x06", b"") in (
+        b"early\nlater\n",
+        b"\x01\0\0\0\0\0\0\x0cearly\nlater\n",
+    )
+    assert await attached.ended == "finished"
+    assert (await shim.exited).exit_code == 0
+    mine.close()
+
+
+async def test_a_slow_client_loses_nothing_and_a_vanished_one_blocks_nobody(zygote: Zygote) -> None:
+    shim = await zygote.spawn("c")
+    slow, theirs = socket.socketpair()
+    gone, theirs_too = socket.socketpair()
+    await shim.attach(theirs, b"", AttachOptions(framed=False))
+    await shim.attach(theirs_too, b"", AttachOptions(framed=False))
+    theirs.close()
+    theirs_too.close()
+    gone.close()
+    await shim.start(plan_of("head", "-c", "3000000", "/dev/zero"), Stdio())
+    await asyncio.sleep(0.1)
+    assert not shim.exited.done()  # back-pressure
+    assert len(await received(slow)) == 3_000_000
+    assert (await shim.exited).exit_code == 0
+    slow.close()
+
+
+async def test_exec_with_client_capture_and_timeout(zygote: Zygote, paths: Paths) -> None:
+    shim = await sleeper(zygote, paths)
+    mine, theirs = socket.socketpair()
+    run = await shim.exec(
+        "e1", plan_of("sh", "-c", "cat; exit 5", init_pid=shim.pid), Stdio(stdin=True), sock=theirs,
+        early=b"hello", options=AttachOptions(stdin=True),
+    )  # fmt: skip
+    theirs.close()
+    mine.shutdown(socket.SHUT_WR)
+    assert await received(mine) == b"\x01\0\0\0\0\0\0\x05hello"
+    assert (await run.exited).exit_code == 5
+    mine.close()
+    probe = await shim.exec(
+        "e2",
+        plan_of("sh", "-c", "echo 12345678; exec sleep 100", init_pid=shim.pid),
+        Stdio(),
+        capture=4,
+        timeout=0.3,
+    )
+    ended = await probe.exited
+    assert (ended.exit_code, ended.output, ended.timed_out) == (137, b"1234", True)
+    with pytest.raises(plans.StepFailed):
+        await shim.exec("e3", plan_of("nonesuch", init_pid=shim.pid), Stdio())
+    await shim.signal(signal.SIGKILL)
+    await shim.ended
+
+
+async def test_a_stray_that_holds_the_pipe_does_not_hold_the_end(zygote: Zygote) -> None:
+    shim = await zygote.spawn("c")
+    plan = plan_of("sh", "-c", "echo x; setsid sleep 100 & exit 0")
+    plan["clone"] = CLONE_NEWUTS  # the host's pid namespace: what is left behind is killed by the shim
+    await shim.start(plan, Stdio())
+    assert (await asyncio.wait_for(shim.exited, 5)).exit_code == 0
+
+
+async def test_the_daemon_dies_and_the_next_one_goes_on(zygote: Zygote, paths: Paths) -> None:
+    shim = await sleeper(zygote, paths)
+    pid = shim.pid
+    shim.disconnect()
+    zygote.close()
+    successor = Zygote(paths)
+    found = await successor.find("c")
+    assert isinstance(found, Shim) and found.pid == pid
+    await found.signal(signal.SIGTERM)
+    await found.signal(signal.SIGKILL)
+    record = await found.exited
+    assert record.exit_code == 137
+    await found.ended
+    assert await successor.find("c") == record  # and when it ended while nobody looked
+
+
+async def test_the_shim_dies(zygote: Zygote, paths: Paths) -> None:
+    shim = await sleeper(zygote, paths)
+    state = await shim.state()
+    os.kill(state.shim_pid, signal.SIGKILL)
+    record = await shim.exited
+    assert record.lost and record.exit_code == 255
+    assert await zygote.find("c") is None
+    os.kill(state.pid, signal.SIGKILL)  # the engine does it by cgroup
+    again = await sleeper(zygote, paths)  # its directory can be used again
+    await again.signal(signal.SIGKILL)
+    assert isinstance(await again.exited, ExitRecord)
+    await again.ended
+
+
+async def test_the_zygote_dies(zygote: Zygote, paths: Paths) -> None:
+    first = zygote.pid
+    shim = await sleeper(zygote, paths)
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: not alive(first))
+    other = await zygote.spawn("other")
+    assert zygote.pid != first
+    await other.quit()
+    await shim.signal(signal.SIGKILL)
+    assert (await shim.exited).exit_code == 137
+    await shim.ended
+
+
+async def test_log_grown_tells_of_more_and_of_the_end(zygote: Zygote, paths: Paths) -> None:
+    shim = await zygote.spawn("c")
+    mine, theirs = socket.socketpair()
+    await shim.attach(theirs, b"", AttachOptions(stdin=True))
+    theirs.close()
+    await shim.start(plan_of("cat"), Stdio(stdin=True, stdin_once=True), log=LogTarget(path=paths.log("c")))
+    assert await shim.log_grown(-1) == 0
+    waiting = asyncio.ensure_future(shim.log_grown(0))
+    mine.send(b"line\n")
+    grown = await asyncio.wait_for(waiting, 5)
+    assert grown == os.path.getsize(paths.log("c"))
+    waiting = asyncio.ensure_future(shim.log_grown(grown))
+    mine.close()
+    assert await asyncio.wait_for(waiting, 5) is None
+    await shim.ended
+
+
+async def test_the_interpreter_cannot_be_opened_for_writing(zygote: Zygote, paths: Paths) -> None:
+    for flags in (os.O_WRONLY, os.O_RDWR):
+        with pytest.raises(OSError):
+            os.close(os.open(f"/proc/{zygote.pid}/exe", flags))
+    shown = Path(f"/proc/{zygote.pid}/cmdline")
+    await until(lambda: shown.read_bytes().startswith(b"onggi-zygote"))
