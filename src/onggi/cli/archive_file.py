@@ -60,7 +60,9 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def read(path: str) -> Iterator[bytes]:
-    """The bytes of a file, or of stdin for an empty path or `-`. Raises CommandError before the first byte."""
+    """The bytes of a file, or of stdin for an empty path or `-`. Raises CommandError before the first
+    byte.
+    """
     if path in ("", "-"):
         return _chunks(0)
     from onggi.cli.options.files import reason

@@ -45,7 +45,9 @@ class Attached:
         kill: Callable[[str], None] | None = None,
         started: Callable[[], None] | None = None,
     ) -> None:
-        """Pump to the end of the stream. `started` is called with the terminal ready: it starts the process."""
+        """Pump to the end of the stream. `started` is called with the terminal ready: it starts the
+        process.
+        """
         self._kill = kill
         wanted = streams.proxied_signals() if kill else set()
         if self._tty:

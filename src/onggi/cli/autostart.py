@@ -1,7 +1,7 @@
 """Start an engine in the background, where none answers at the default place.
 
-Owns `<exec root>/onggi.start.lock` while it works: of two commands the second finds the first one's engine. The log is
-`<exec root>/onggi.log`. Only root: an ordinary user is told what to do.
+Owns `<exec root>/onggi.start.lock` while it works: of two commands the second finds the first one's engine.
+The log is `<exec root>/onggi.log`. Only root: an ordinary user is told what to do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _PATIENCE_S = 20.0
 
 
 def start(socket_path: str) -> None:
-    """Return when the engine at `socket_path` answers. Raises CommandError with the log's end where it does not."""
+    """Return when the engine at `socket_path` answers. Raises CommandError with the log's end where it
+    does not.
+    """
     if os.getuid() != 0:
         raise CommandError(
             Unreachable(f"unix://{socket_path}").message
@@ -50,7 +52,8 @@ def _start_locked(socket_path: str, log_path: str) -> None:
             os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
             raise CommandError(
-                f"onggi: the engine did not answer within {_PATIENCE_S:.0f} s; {log_path} ends with:\n{_end_of(log_path)}"
+                f"onggi: the engine did not answer within {_PATIENCE_S:.0f} s; "
+                f"{log_path} ends with:\n{_end_of(log_path)}"
             )
         time.sleep(0.02)
     sys.stderr.write(f"onggi: started the engine (pid {pid}); stop it with: kill {pid}\n")

@@ -1,7 +1,7 @@
 """What a shell offers: `onggi __complete WORD... LAST` prints one candidate a line, a tab, and its summary.
 
-Names of containers, images, volumes and networks are asked of the engine; where none answers there are none, and no
-engine is started for it.
+Names of containers, images, volumes and networks are asked of the engine; where none answers there are
+none, and no engine is started for it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,32 @@ if TYPE_CHECKING:
     from onggi.cli.engine import Engine
     from onggi.cli.flags import Flags, Row
 
-_CONTAINERS = frozenset(("attach", "commit", "cp", "diff", "exec", "export", "kill", "logs", "pause", "port", "rename",
-                         "restart", "rm", "start", "stats", "stop", "top", "unpause", "update", "wait",
-                         "container inspect", "inspect"))  # fmt: skip
+_CONTAINERS = frozenset(
+    (
+        "attach",
+        "commit",
+        "cp",
+        "diff",
+        "exec",
+        "export",
+        "kill",
+        "logs",
+        "pause",
+        "port",
+        "rename",
+        "restart",
+        "rm",
+        "start",
+        "stats",
+        "stop",
+        "top",
+        "unpause",
+        "update",
+        "wait",
+        "container inspect",
+        "inspect",
+    )
+)
 _IMAGES = frozenset(("run", "create", "history", "rmi", "save", "tag", "image inspect", "images", "inspect"))
 
 

@@ -1,7 +1,8 @@
 """The archives of cp: read one into a local tree, write one of a local tree.
 
-Extraction stays below the target: every directory on the way is opened without following links, so that a hostile
-container cannot write elsewhere (CVE-2018-15664 and its kin, from the client's side). tarfile is imported here only.
+Extraction stays below the target: every directory on the way is opened without following links, so that a
+hostile container cannot write elsewhere (CVE-2018-15664 and its kin, from the client's side). tarfile is
+imported here only.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ def destination(local: Local, path: str, found: dict[str, Any] | None) -> tuple[
 
 
 def extract(response: Response, target: str, *, is_dir: bool, contents: bool) -> int:
-    """Unpack an archive whose root is the copied thing; the bytes of files that were written. Raises CommandError."""
+    """Unpack an archive whose root is the copied thing; the bytes of files that were written. Raises
+    CommandError.
+    """
     import tarfile
 
     directory, name = _local_place(target, is_dir=is_dir, contents=contents)
@@ -165,7 +168,9 @@ def extract(response: Response, target: str, *, is_dir: bool, contents: bool) ->
 
 
 def _local_place(target: str, *, is_dir: bool, contents: bool) -> tuple[str, str]:
-    """(existing directory, name of the root below it; empty keeps the archive's, `.` puts its contents there)."""
+    """(existing directory, name of the root below it; empty keeps the archive's, `.` puts its contents
+    there).
+    """
     if os.path.isdir(target):
         return target, "." if contents else ""
     if os.path.lexists(target):

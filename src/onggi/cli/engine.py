@@ -1,8 +1,8 @@
 """The engine that a command talks to: where it is, and the calls that every verb uses.
 
-Owns the choice of the address (-H, --context, DOCKER_HOST or ONGGI_HOST, else the default socket) and one kept-alive
-connection. Paths are sent without a version: an engine then speaks its newest. Not here: bytes on the wire
-(http.py), starting an engine (autostart.py), attached streams (streams.py).
+Owns the choice of the address (-H, --context, DOCKER_HOST or ONGGI_HOST, else the default socket) and one
+kept-alive connection. Paths are sent without a version: an engine then speaks its newest. Not here: bytes
+on the wire (http.py), starting an engine (autostart.py), attached streams (streams.py).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Engine:
     ) -> http.Response:
         """Send a request; an answer that is an error is raised. `body`: None, bytes, chunks, or a JSON value.
 
-        The idle connection is used again unless `fresh`; where it died meanwhile the request is sent once more.
+        The idle connection is used again unless `fresh`; where it died meanwhile, the request is repeated.
         """
         target = path + http.query(parameters or {})
         headers = dict(headers or {})

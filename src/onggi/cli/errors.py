@@ -42,7 +42,9 @@ class Unreachable(CommandError):
 
 
 class Refused(CommandError):
-    """The engine's answer was an error; `code` is the HTTP status, `reason` its message without the prefix."""
+    """The engine's answer was an error; `code` is the HTTP status, `reason` its message without the
+    prefix.
+    """
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"Error response from daemon: {reason}")

@@ -1,8 +1,8 @@
 """The words of a command line, by pflag's rules.
 
-A flag is a row (name, shorthand, kind, default, help). Kinds are those of values.py; what stands before a colon is
-what help shows (`list:env` is a list whose items are checked as environment variables); `alias:NAME` is another
-spelling of NAME; a row whose help is empty is not shown.
+A flag is a row (name, shorthand, kind, default, help). Kinds are those of values.py; what stands before a
+colon is what help shows (`list:env` is a list whose items are checked as environment variables);
+`alias:NAME` is another spelling of NAME; a row whose help is empty is not shown.
 
     -it            two switches            -p80:80  -p=80:80  -p 80:80     a shorthand's value
     --tail=5       --tail 5                --rm=false                      a long flag's

@@ -1,4 +1,4 @@
-"""Help pages, grouped as Docker's, from the tables of commands and flags; and names that are close to a wrong one."""
+"""Help pages, grouped as Docker's, from the tables of commands and flags; names close to a wrong one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """HTTP/1.1 over a raw socket, as much of it as the Engine API needs.
 
-`Connection` owns one socket: requests with a body of known length or in chunks, answers by length, in chunks or
-until the end, keep-alive, and upgrades (the socket is then the caller's). The `socket` module costs 9 ms, `_socket`
-half a millisecond; TLS imports `ssl` when it is asked for. Source: RFC 9112. Not here: which address (engine.py).
+`Connection` owns one socket: requests with a body of known length or in chunks, answers by length, in
+chunks or until the end, keep-alive, and upgrades (the socket is then the caller's). The `socket` module
+costs 9 ms, `_socket` half a millisecond; TLS imports `ssl` when it is asked for. Source: RFC 9112. Not
+here: which address (engine.py).
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def quote(text: str, safe: str = "/:") -> str:
 
 
 def query(parameters: dict[str, Any]) -> str:
-    """`?a=1&b=x`; None is left out, a list repeats its name, booleans are 1 and 0 as the Go client writes them."""
+    """`?a=1&b=x`; None is left out, a list repeats its name, booleans are 1 and 0 as the Go client
+    writes them.
+    """
     pairs = []
     for name, value in parameters.items():
         if value is None:

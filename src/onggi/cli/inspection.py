@@ -1,7 +1,7 @@
 """What inspect prints: the engine's JSON, indented as it stands, or each object through a template.
 
-Go prints typed nils that JSON writes as null: `[]` for a list, `map[]` for a map, `<nil>` for a pointer; which field
-has which type is the API's (engine-api.yaml).
+Go prints typed nils that JSON writes as null: `[]` for a list, `map[]` for a map, `<nil>` for a pointer;
+which field has which type is the API's (engine-api.yaml).
 """
 
 from __future__ import annotations
@@ -18,14 +18,44 @@ if TYPE_CHECKING:
 
     from onggi.cli.session import Session
 
-_MAPS = frozenset((
-    "Annotations", "Config", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings", "Ports",
-    "StorageOpt", "Sysctls", "Tmpfs", "Volumes", "Data", "Status", "Containers",
-))  # fmt: skip
-_POINTERS = frozenset((
-    "Healthcheck", "Health", "IPAMConfig", "OomKillDisable", "PidsLimit", "MemorySwappiness", "Init", "StopTimeout",
-    "UsageData", "BindOptions", "VolumeOptions", "TmpfsOptions", "Descriptor", "ImageManifestDescriptor",
-))  # fmt: skip
+_MAPS = frozenset(
+    (
+        "Annotations",
+        "Config",
+        "DriverOpts",
+        "ExposedPorts",
+        "Labels",
+        "Networks",
+        "Options",
+        "PortBindings",
+        "Ports",
+        "StorageOpt",
+        "Sysctls",
+        "Tmpfs",
+        "Volumes",
+        "Data",
+        "Status",
+        "Containers",
+    )
+)
+_POINTERS = frozenset(
+    (
+        "Healthcheck",
+        "Health",
+        "IPAMConfig",
+        "OomKillDisable",
+        "PidsLimit",
+        "MemorySwappiness",
+        "Init",
+        "StopTimeout",
+        "UsageData",
+        "BindOptions",
+        "VolumeOptions",
+        "TmpfsOptions",
+        "Descriptor",
+        "ImageManifestDescriptor",
+    )
+)
 
 
 def show(session: Session, names: list[str], form: str, find: Callable[[str], str]) -> int:

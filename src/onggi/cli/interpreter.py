@@ -1,7 +1,7 @@
 """Starting the engine's process: which interpreter, with which path.
 
-The command runs as `python -IS`; the engine wants the libraries of the same interpreter, so it is started with -I
-alone, and gets what the launcher put on the path as well.
+The command runs as `python -IS`; the engine wants the libraries of the same interpreter, so it is started
+with -I alone, and gets what the launcher put on the path as well.
 """
 
 from __future__ import annotations

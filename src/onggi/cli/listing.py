@@ -2,8 +2,8 @@
 
     ""  table  table TEMPLATE  json  raw  TEMPLATE
 
-A command gives rows (objects whose methods are the fields), the header of each field, and the columns of its table.
-The plain table does not load the template engine.
+A command gives rows (objects whose methods are the fields), the header of each field, and the columns of
+its table. The plain table does not load the template engine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class Row:
-    """One object of a list. Subclasses have one method for each field; `fields` names them, in their JSON order."""
+    """One object of a list. Subclasses have one method for each field; `fields` names them, in their
+    JSON order.
+    """
 
     template_type = "*formatter.Context"
     fields: tuple[str, ...] = ()

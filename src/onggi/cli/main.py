@@ -34,7 +34,9 @@ GLOBAL_FLAGS: tuple[Row, ...] = (
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry of the launcher; ends the process without the interpreter's clean-up, which costs milliseconds."""
+    """Entry of the launcher; ends the process without the interpreter's clean-up, which costs
+    milliseconds.
+    """
     status = run(sys.argv[1:] if argv is None else argv)
     try:
         sys.stdout.flush()
@@ -58,7 +60,8 @@ def run(argv: list[str]) -> int:
         return 0
     except FlagError as error:
         sys.stderr.write(
-            f"{error.message}\n\nUsage:  onggi [OPTIONS] COMMAND [ARG...]\n\nRun 'onggi --help' for more information\n"
+            f"{error.message}\n\nUsage:  onggi [OPTIONS] COMMAND [ARG...]\n\n"
+            "Run 'onggi --help' for more information\n"
         )
         return error.status
     except CommandError as error:
@@ -158,7 +161,8 @@ def _noun(noun: str, rest: list[str]) -> int:
         return 0
     except FlagError as error:
         sys.stderr.write(
-            f"{error.message}\n\nUsage:  onggi {noun} COMMAND\n\nRun 'onggi {noun} --help' for more information\n"
+            f"{error.message}\n\nUsage:  onggi {noun} COMMAND\n\n"
+            f"Run 'onggi {noun} --help' for more information\n"
         )
         return error.status
     sys.stderr.write(help.noun_page(noun) + "\n")
@@ -193,7 +197,8 @@ def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int
 
         return int(module.run(Session(found, spelled), flag_words.Flags(), words))
     rows: tuple[Row, ...] = module.FLAGS
-    usage = f"Usage:  onggi {spelled} {'[OPTIONS] ' if any(row[4] for row in rows) else ''}{module.USAGE}".rstrip()
+    options = "[OPTIONS] " if any(row[4] for row in rows) else ""
+    usage = f"Usage:  onggi {spelled} {options}{module.USAGE}".rstrip()
     try:
         flags, arguments = flag_words.parse(rows, words, interspersed=getattr(module, "INTERSPERSED", True))
     except flag_words.HelpWanted:

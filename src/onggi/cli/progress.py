@@ -1,9 +1,9 @@
 """The engine's stream of progress messages: pull, load, import, bootstrap.
 
-    {"status", "id", "progressDetail": {"current", "total"}, "progress"}   {"stream"}   {"error", "errorDetail"}
+    {"status", "id", "progressDetail": {"current", "total"}}   {"stream"}   {"error", "errorDetail"}
 
-In a pipe a message with a running figure is left out and every change of state is a line; on a terminal, lines with
-an id are redrawn in place.
+In a pipe a message with a running figure is left out and every change of state is a line; on a terminal,
+lines with an id are redrawn in place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pulling an image: the request, and its progress as Docker prints it.
 
-On a terminal each layer has a line that changes; in a pipe each change of state is a line. Used by pull, run and
-create. Not here: rich, which only the terminal's bars load (progress.py).
+On a terminal each layer has a line that changes; in a pipe each change of state is a line. Used by pull,
+run and create. Not here: rich, which only the terminal's bars load (progress.py).
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ class Session:
             raise CommandError("conflicting options: cannot specify both --host and --context")
         if context not in ("", "default"):
             raise CommandError(
-                f'Failed to initialize: unable to resolve docker endpoint: context "{context}": context not found'
+                "Failed to initialize: unable to resolve docker endpoint: "
+                f'context "{context}": context not found'
             )
         chosen = hosts[0] if hosts else os.environ.get("DOCKER_HOST") or os.environ.get("ONGGI_HOST")
         if chosen:
@@ -83,7 +84,9 @@ class Session:
         )  # fmt: skip
 
     def _tls(self) -> Any:
-        """An SSLContext of the three files; the engine is verified only when asked for. Raises CommandError."""
+        """An SSLContext of the three files; the engine is verified only when asked for. Raises
+        CommandError.
+        """
         import ssl
 
         verify = self.options["tlsverify"] or bool(os.environ.get("DOCKER_TLS_VERIFY"))

@@ -1,10 +1,11 @@
 """Attached streams: this process's stdin, stdout and stderr joined with a hijacked connection.
 
     raw terminal: bytes pass as they are        else: frames of  kind(1) 0 0 0 length(4, big-endian) bytes
-                                                       kinds: 0 stdin, 1 stdout, 2 stderr, 3 an error of the engine
+        kinds: 0 stdin, 1 stdout, 2 stderr, 3 an error of the engine
 
-One thread and one poll loop. The end of stdin half-closes the connection; detach keys end the loop with `detached`.
-Signals are written to a pipe, so that they are handled between reads. Not here: requests (the verbs).
+One thread and one poll loop. The end of stdin half-closes the connection; detach keys end the loop with
+`detached`. Signals are written to a pipe, so that they are handled between reads. Not here: requests (the
+verbs).
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def _noted(number: int, frame: object) -> None:
 
 
 def proxied_signals() -> set[int]:
-    """Those that --sig-proxy sends on: all that can be caught, but those of the terminal, children and pipes."""
+    """Those that --sig-proxy sends on: all that can be caught, but those of the terminal, children and
+    pipes.
+    """
     left = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH, signal.SIGKILL, signal.SIGSTOP}
     # faults belong to this process; realtime signals below SIGRTMIN to the C library
     faults = {
@@ -211,7 +214,9 @@ class Pump:
         self.detached = False
 
     def run(self, finished: Callable[[], bool] | None = None, extra_fd: int = -1) -> None:
-        """Pump until the end. `finished` is asked when `extra_fd` is readable, and ends the pump when true."""
+        """Pump until the end. `finished` is asked when `extra_fd` is readable, and ends the pump when
+        true.
+        """
         if self._early:
             self._sink.feed(self._early)
         poll = select.poll()

@@ -1,7 +1,7 @@
-"""Tables in columns, as Go's tabwriter sets them with Docker's settings: ten wide at least, three blanks between.
+"""Tables in columns, as Go's tabwriter sets them for Docker: ten wide at least, three blanks between.
 
-A cell belongs to a column when a tab ends it; the last cell of a line is not padded. A column is as wide as its
-widest cell among the lines that follow each other and have it.
+A cell belongs to a column when a tab ends it; the last cell of a line is not padded. A column is as wide as
+its widest cell among the lines that follow each other and have it.
 """
 
 from __future__ import annotations

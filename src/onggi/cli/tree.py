@@ -1,7 +1,7 @@
 """Every command there is: where it lives, its other names, and its line in the help pages.
 
-The one table that main.py, help.py and completion read. A row is path -> (module below onggi.cli.commands, aliases,
-summary). A command's page lists all its names; a noun's page lists the rows below it, in order.
+The one table that main.py, help.py and completion read. A row is path -> (module below onggi.cli.commands,
+aliases, summary). A command's page lists all its names; a noun's page lists the rows below it, in order.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "volume rm": ("volume.rm", ("volume remove",), "Remove one or more volumes"),
     "network inspect": ("network.inspect", (), "Show everything about one or more networks"),
     "network ls": ("network.ls", ("network list",), "List networks"),
+    "network prune": ("network.prune", (), "Remove unused networks"),
+    "network rm": ("network.rm", ("network remove",), "Remove one or more networks"),
     "system df": ("system.df", (), "Show how much disk the engine uses"),
     "system prune": ("system.prune", (), "Remove unused data"),
     "system install": ("system.install", (), "Install the engine as a service of this machine"),

@@ -1,7 +1,7 @@
 """Kinds of flag values: numbers, sizes, durations, switches, each with Go's words for what is wrong.
 
-`parse(kind, text)` raises ValueError with the text that Docker puts behind `invalid argument "x" for "--y" flag:`.
-Kinds with a language of their own (mount, network, ulimit, ...) are in options/, loaded when used.
+`parse(kind, text)` raises ValueError with the text that Docker puts behind `invalid argument "x" for "--y"
+flag:`. Kinds with a language of their own (mount, network, ulimit, ...) are in options/, loaded when used.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """The command on a terminal: raw mode, resizing, detach keys, signals; on a real dockerd through a real pty."""
 
+# ruff: noqa: E501 (tables of cases)
 from __future__ import annotations
 
 import fcntl

@@ -1,5 +1,6 @@
 """Columns, ages, sizes, templates without an engine, and the start-up budget of imports."""
 
+# ruff: noqa: E501 (tables of cases)
 from __future__ import annotations
 
 import subprocess

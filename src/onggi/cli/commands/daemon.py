@@ -1,6 +1,7 @@
 """Run the engine in the foreground: the words go to onggi.daemon as they stand.
 
-The launcher runs without site-packages (-S); the engine needs its libraries, so the interpreter is started anew.
+The launcher runs without site-packages (-S); the engine needs its libraries, so the interpreter is started
+anew.
 """
 
 from __future__ import annotations

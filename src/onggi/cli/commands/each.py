@@ -1,4 +1,4 @@
-"""The same call for every name on the command line: the good names are printed, failures come last, one a line."""
+"""The same call for every name of a command line: good names are printed, failures come last."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ FLAGS = (
     ("volumes-from", "", "list", None, "Mount the volumes of another container"),
     ("workdir", "w", "string", "", "Directory to start in"),
 )
-# Docker's --cpu-count, --cpu-percent, --io-maxbandwidth and --io-maxiops are for Windows engines and not here;
+# Docker's --cpu-count, --cpu-percent, --io-maxbandwidth and --io-maxiops are for Windows engines: not here;
 # --disable-content-trust names a signature service that is gone; --use-api-socket copies credentials.
 RUN_FLAGS = tuple(sorted((
     *FLAGS,

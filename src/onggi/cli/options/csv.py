@@ -31,7 +31,8 @@ def fields(text: str) -> list[str]:
             value = text[at:] if end < 0 else text[at:end]
             if '"' in value:
                 raise ValueError(
-                    f'parse error on line 1, column {at + value.index(chr(34)) + 1}: bare " in non-quoted-field'
+                    f"parse error on line 1, column {at + value.index(chr(34)) + 1}: "
+                    'bare " in non-quoted-field'
                 )
             at += len(value)
         found.append(value)

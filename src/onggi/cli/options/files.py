@@ -24,17 +24,17 @@ def reason(error: OSError) -> str:
 
 
 def pairs(paths: list[str], *, environment: bool) -> list[str]:
-    """`A=b` lines of all files; `#` begins a comment. A bare variable takes its value from here, or is left out."""
+    """`A=b` lines of all files; `#` begins a comment. A bare variable takes its value from here, or is
+    left out.
+    """
     found = []
     for path in paths:
-        for number, line in enumerate(read(path).removeprefix("\ufeff").split("\n"), 1):
+        for line in read(path).removeprefix("\ufeff").split("\n"):
             line = line.rstrip("\r").lstrip(" \t")
             if not line or line.startswith("#"):
                 continue
             name, equals, value = line.partition("=")
-            if any(letter in " \t" for letter in name.rstrip() if environment) or (
-                environment and name != name.rstrip()
-            ):
+            if environment and any(letter in " \t" for letter in name):
                 raise CommandError(f"invalid env file ({path}): variable '{name}' contains whitespaces")
             if not name:
                 raise CommandError(f"invalid env file ({path}): no variable name on line '{line}'")
@@ -44,5 +44,4 @@ def pairs(paths: list[str], *, environment: bool) -> list[str]:
                 found.append(name)
             elif name in os.environ:
                 found.append(f"{name}={os.environ[name]}")
-            _ = number
     return found

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def environment(text: str) -> str:
-    """`A=b`, or `A` which takes its value from here; a name that is unset here is left for the engine to drop."""
+    """`A=b`, or `A` which takes its value from here; a name that is unset here is left for the engine
+    to drop.
+    """
     name, equals, _ = text.partition("=")
     if not name:
         raise ValueError(f"invalid environment variable: {text}")
@@ -90,8 +92,16 @@ def link(text: str) -> str:
 
 def sysctl(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    plain = name in ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-                     "kernel.shmmni", "kernel.shm_rmid_forced")  # fmt: skip
+    plain = name in (
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    )
     if not equals or not (plain or name.startswith(("net.", "fs.mqueue."))):
         raise ValueError(f"sysctl '{text}' is not allowed")
     return name, value
@@ -107,8 +117,24 @@ def ulimit(text: str) -> dict[str, Any]:
     name, equals, numbers = text.partition("=")
     if not equals:
         raise ValueError(f"invalid ulimit argument: {text}")
-    known = ("as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
-             "rtprio", "rttime", "sigpending", "stack")  # fmt: skip
+    known = (
+        "as",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    )
     if name not in known or name == "as":
         raise ValueError(f"invalid ulimit type: {name}")
     soft, colon, hard = numbers.partition(":")

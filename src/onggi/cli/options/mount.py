@@ -98,7 +98,8 @@ def _recursive(found: dict[str, Any], value: str) -> None:
         options["ReadOnlyForceRecursive"] = True
     else:
         raise ValueError(
-            f'invalid value for bind-recursive: {value} (must be "enabled", "disabled", "writable", or "readonly")'
+            f"invalid value for bind-recursive: {value} "
+            '(must be "enabled", "disabled", "writable", or "readonly")'
         )
 
 
@@ -124,5 +125,6 @@ def _check(found: dict[str, Any], text: str) -> None:
             )
         if options.get("Propagation") != "rprivate":
             raise ValueError(
-                "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction"
+                "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' "
+                "to be specified in conjunction"
             )

@@ -42,10 +42,12 @@ def _is_mode(name: str) -> bool:
 
 def _merge(item: dict[str, Any], flags: Flags) -> None:
     """--ip, --network-alias and the like belong to the first network."""
-    clashes = (("network-alias", "Aliases", "--network-alias and per-network alias"),
-               ("ip", "IPv4Address", "--ip and per-network IPv4 address"),
-               ("ip6", "IPv6Address", "--ip6 and per-network IPv6 address"),
-               ("link-local-ip", "LinkLocalIPs", "--link-local-ip and per-network link-local IP addresses"))  # fmt: skip
+    clashes = (
+        ("network-alias", "Aliases", "--network-alias and per-network alias"),
+        ("ip", "IPv4Address", "--ip and per-network IPv4 address"),
+        ("ip6", "IPv6Address", "--ip6 and per-network IPv6 address"),
+        ("link-local-ip", "LinkLocalIPs", "--link-local-ip and per-network link-local IP addresses"),
+    )
     for name, key, what in clashes:
         if flags[name] and item.get(key):
             raise CommandError(f"conflicting options: cannot specify both {what}")

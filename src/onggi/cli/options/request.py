@@ -1,7 +1,7 @@
 """From the flags of run and create to the body of POST /containers/create.
 
-A pure function but for the files that flags name. Checks are Docker's client-side ones, in their words; all else is
-the engine's to judge. Not here: the flags (container.py), networks (networking.py).
+A pure function but for the files that flags name. Checks are Docker's client-side ones, in their words; all
+else is the engine's to judge. Not here: the flags (container.py), networks (networking.py).
 """
 
 from __future__ import annotations

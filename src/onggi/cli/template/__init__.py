@@ -4,8 +4,8 @@
     evaluate.py   nodes + a value -> text       functions.py  what templates may call
     values.py     how Go prints, compares and calls empty
 
-Not here: the fields that a command offers (its own file), tables (cli/table.py). Source: the documentation of Go's
-text/template, and the docker client's answers in tests/conformance/cli.
+Not here: the fields that a command offers (its own file), tables (cli/table.py). Source: the documentation
+of Go's text/template, and the docker client's answers in tests/conformance/cli.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Run a template on a value.
 
-A value with a `lookup(name)` method is a context: it gives a field's value, or a callable for a method, and raises
-KeyError where it has none; its `template_type` is named in errors. Dicts are maps; a missing key is `<no value>`, or
-an error when `strict_keys`.
+A value with a `lookup(name)` method is a context: it gives a field's value, or a callable for a method, and
+raises KeyError where it has none; its `template_type` is named in errors. Dicts are maps; a missing key is
+`<no value>`, or an error when `strict_keys`.
 """
 
 from __future__ import annotations

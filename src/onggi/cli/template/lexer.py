@@ -1,8 +1,8 @@
 """Tokens of a template: text outside `{{ }}`, words inside.
 
-A token is (kind, value, offset). Kinds: text, field (.Name), variable ($x), word, string, number, char, and the
-punctuation itself: `{{` opens and `}}` closes an action, `|`, `(`, `)`, `,`, `:=`, `=`, `.`, and `space` which
-separates arguments. `{{-` and `-}}` take the white space beside them; comments leave nothing.
+A token is (kind, value, offset). Kinds: text, field (.Name), variable ($x), word, string, number, char, and
+the punctuation itself: `{{` opens and `}}` closes an action, `|`, `(`, `)`, `,`, `:=`, `=`, `.`, and
+`space` which separates arguments. `{{-` and `-}}` take the white space beside them; comments leave nothing.
 """
 
 from __future__ import annotations

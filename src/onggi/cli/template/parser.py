@@ -263,4 +263,5 @@ class Parser:
         kind, value, offset = self._peek()
         if kind == "string":
             return f'"\\"{value}\\""'
-        return f'"{kind if not value else self._source[offset : offset + len(str(value)) + (kind in ("field", "variable"))]}"'
+        size = len(str(value)) + (kind in ("field", "variable"))
+        return f'"{self._source[offset : offset + size] if value else kind}"'

@@ -1,7 +1,7 @@
 """How Go prints, compares and calls empty the values that JSON has.
 
-A Struct has named fields and prints as `{a b}`; NIL_LIST, NIL_MAP and NIL_POINTER are typed nils, which JSON writes
-as null and Go prints as `[]`, `map[]` and `<nil>`; None is the untyped one, `<no value>`.
+A Struct has named fields and prints as `{a b}`; NIL_LIST, NIL_MAP and NIL_POINTER are typed nils, which
+JSON writes as null and Go prints as `[]`, `map[]` and `<nil>`; None is the untyped one, `<no value>`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     CONTAINER:SRC DEST     SRC CONTAINER:DEST     - in place of a local path: a tar archive
 
-A directory is copied into DEST where that is a directory, else as DEST; `SRC/.` copies what is in it. The archive's
-bytes: copying.py.
+A directory is copied into DEST where that is a directory, else as DEST; `SRC/.` copies what is in it. The
+archive's bytes: copying.py.
 """
 
 from __future__ import annotations

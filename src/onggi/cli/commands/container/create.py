@@ -28,7 +28,9 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
 
 
 def create(session: Session, flags: Flags, body: dict[str, Any]) -> str:
-    """POST /containers/create, with a pull before it or after a first failure; the new id. Raises CommandError."""
+    """POST /containers/create, with a pull before it or after a first failure; the new id. Raises
+    CommandError.
+    """
     policy = flags["pull"]
     if policy not in ("always", "missing", "never", ""):
         raise CommandError(

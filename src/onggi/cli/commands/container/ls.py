@@ -34,7 +34,8 @@ HEADERS = {
 }  # fmt: skip
 RAW = (
     "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n"
-    "state: {{.State}}\nstatus: {{.Status}}\nnames: {{.Names}}\nlabels:{{if .Labels}} {{.Labels}}{{end}}\nports:{{if .Ports}} {{.Ports}}{{end}}\n"
+    "state: {{.State}}\nstatus: {{.Status}}\nnames: {{.Names}}\n"
+    "labels:{{if .Labels}} {{.Labels}}{{end}}\nports:{{if .Ports}} {{.Ports}}{{end}}\n"
 )
 
 

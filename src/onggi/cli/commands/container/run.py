@@ -1,7 +1,7 @@
 """Create a container, start it, and stay with it until it exits.
 
-The wait and attach requests go out on connections of their own before the start, so that no output and no exit is
-missed, and the start costs one round trip.
+The wait and attach requests go out on connections of their own before the start, so that no output and no
+exit is missed, and the start costs one round trip.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Show the resources that containers use: CPU, memory, network, disk, processes.
 
-Each round asks for one sample of every container at the same time; an engine takes about a second for it, which is the
-pace of the live table.
+Each round asks for one sample of every container at the same time; an engine takes about a second for it,
+which is the pace of the live table.
 """
 
 from __future__ import annotations
@@ -28,9 +28,16 @@ FLAGS = (
     ("no-trunc", "", "bool", False, "Show everything in full length"),
 )
 HEADERS = {
-    "BlockIO": "BLOCK I/O", "CPUPerc": "CPU %", "Container": "CONTAINER", "ID": "CONTAINER ID", "MemPerc": "MEM %",
-    "MemUsage": "MEM USAGE / LIMIT", "Name": "NAME", "NetIO": "NET I/O", "PIDs": "PIDS",
-}  # fmt: skip
+    "BlockIO": "BLOCK I/O",
+    "CPUPerc": "CPU %",
+    "Container": "CONTAINER",
+    "ID": "CONTAINER ID",
+    "MemPerc": "MEM %",
+    "MemUsage": "MEM USAGE / LIMIT",
+    "Name": "NAME",
+    "NetIO": "NET I/O",
+    "PIDs": "PIDS",
+}
 COLUMNS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")
 
 

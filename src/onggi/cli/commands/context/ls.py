@@ -17,8 +17,13 @@ FLAGS = (
     ("format", "", "string", "", "How to print: table, 'table TEMPLATE', json, or a Go template"),
     ("quiet", "q", "bool", False, "Only names"),
 )
-HEADERS = {"Current": "CURRENT", "Description": "DESCRIPTION", "DockerEndpoint": "DOCKER ENDPOINT", "Error": "ERROR",
-           "Name": "NAME"}  # fmt: skip
+HEADERS = {
+    "Current": "CURRENT",
+    "Description": "DESCRIPTION",
+    "DockerEndpoint": "DOCKER ENDPOINT",
+    "Error": "ERROR",
+    "Name": "NAME",
+}
 DESCRIPTION = "Only the default context exists: choose an engine with -H, DOCKER_HOST or ONGGI_HOST."
 
 
@@ -57,7 +62,7 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     listing.show(flags["format"], [Context(session.address().url)], headers, columns)
     if os.environ.get("DOCKER_HOST"):
         session.err(
-            "Warning: DOCKER_HOST environment variable overrides the active context. To use a context, either set "
-            "the global --context flag, or unset DOCKER_HOST environment variable."
+            "Warning: DOCKER_HOST environment variable overrides the active context. To use a context, "
+            "either set the global --context flag, or unset DOCKER_HOST environment variable."
         )
     return 0

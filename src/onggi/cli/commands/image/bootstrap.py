@@ -1,7 +1,7 @@
 """Build a base image of a distribution on the engine's machine, without any registry.
 
-POST /images/bootstrap?distribution=debian:bookworm; the answer is a stream of progress messages. Onggi's own: other
-engines answer "page not found".
+POST /images/bootstrap?distribution=debian:bookworm; the answer is a stream of progress messages. Onggi's
+own: other engines answer "page not found".
 """
 
 from __future__ import annotations

@@ -25,9 +25,13 @@ FLAGS = (
     ("quiet", "q", "bool", False, "Only ids"),
 )
 HEADERS = {
-    "ID": "IMAGE", "CreatedAt": "CREATED AT", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE",
+    "ID": "IMAGE",
+    "CreatedAt": "CREATED AT",
+    "CreatedSince": "CREATED",
+    "CreatedBy": "CREATED BY",
+    "Size": "SIZE",
     "Comment": "COMMENT",
-}  # fmt: skip
+}
 
 
 class Step(listing.Row):

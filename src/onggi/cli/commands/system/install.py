@@ -2,8 +2,8 @@
 
     PREFIX/etc/systemd/system/onggi.service, onggi.socket      PREFIX/usr/local/bin/onggi
 
-Without --prefix the units are enabled and the socket is started where systemd runs. Every file is written under
-another name and renamed. The commit point is the launcher, which comes last.
+Without --prefix the units are enabled and the socket is started where systemd runs. Every file is written
+under another name and renamed. The commit point is the launcher, which comes last.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def check(prefix: str, verb: str) -> str:
 
 
 def launcher_text() -> str:
-    """A script that starts this interpreter without site-packages, with this package's directory on its path."""
+    """A script that starts this interpreter without site-packages, with this package's directory on
+    its path.
+    """
     source = os.path.abspath(__file__)
     for _ in range(5):
         source = os.path.dirname(source)

@@ -22,9 +22,17 @@ FLAGS = (
     ("quiet", "q", "bool", False, "Only names"),
 )
 HEADERS = {
-    "Availability": "AVAILABILITY", "Driver": "DRIVER", "Group": "GROUP", "Labels": "LABELS", "Links": "LINKS",
-    "Mountpoint": "MOUNTPOINT", "Name": "VOLUME NAME", "Scope": "SCOPE", "Size": "SIZE", "Status": "STATUS",
-}  # fmt: skip
+    "Availability": "AVAILABILITY",
+    "Driver": "DRIVER",
+    "Group": "GROUP",
+    "Labels": "LABELS",
+    "Links": "LINKS",
+    "Mountpoint": "MOUNTPOINT",
+    "Name": "VOLUME NAME",
+    "Scope": "SCOPE",
+    "Size": "SIZE",
+    "Status": "STATUS",
+}
 
 
 class Volume(listing.Row):
