@@ -110,6 +110,12 @@ class Client:
         self._write()
         self.rewatch()
 
+    def drop(self) -> None:
+        """Give the connection back unused: the daemon, which has a copy, writes an error into it."""
+        self.closed = True
+        self._loop.forget(self._sock.fileno())
+        self._sock.close()
+
     def _ready(self, events: int) -> None:
         if events & OUT:
             self._write()

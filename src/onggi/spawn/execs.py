@@ -58,10 +58,13 @@ class Exec:
         )
 
     def start(self, plan: dict[str, Any], init_pidfd: int) -> None:
-        """Start the process. Raises StepFailed; the client's connection is then closed here, unwritten."""
+        """Start the process. Raises StepFailed; the client's connection is then given back, unused."""
         try:
             started = join.join(plan, *self.streams.child_fds, init_pidfd=init_pidfd)
         except BaseException:
+            for client in self.streams.clients:
+                client.drop()
+            self.streams.clients.clear()
             self.streams.abandon()
             raise
         self.started_at = time.time_ns()

@@ -170,8 +170,13 @@ async def test_exec_with_client_capture_and_timeout(zygote: Zygote, paths: Paths
     )
     ended = await probe.exited
     assert (ended.exit_code, ended.output, ended.timed_out) == (137, b"1234", True)
+    mine, theirs = socket.socketpair()
     with pytest.raises(plans.StepFailed):
-        await shim.exec("e3", plan_of("nonesuch", init_pid=shim.pid), Stdio())
+        await shim.exec("e3", plan_of("nonesuch", init_pid=shim.pid), Stdio(), sock=theirs)
+    theirs.send(b"the daemon still can say why")
+    theirs.close()
+    assert await received(mine) == b"the daemon still can say why"
+    mine.close()
     await shim.signal(signal.SIGKILL)
     await shim.ended
 
@@ -250,3 +255,28 @@ async def test_the_interpreter_cannot_be_opened_for_writing(zygote: Zygote, path
             os.close(os.open(f"/proc/{zygote.pid}/exe", flags))
     shown = Path(f"/proc/{zygote.pid}/cmdline")
     await until(lambda: shown.read_bytes().startswith(b"onggi-zygote"))
+
+
+@pytest.mark.parametrize("point", ["init-ended", "drained", "recorded", "undone", "told"])
+async def test_a_shim_killed_at_each_step_of_the_end(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setenv("ONGGI_FAILPOINT", f"shim.{point}=kill")
+    zygote = Zygote(paths)
+    shim = await zygote.spawn("c")
+    await shim.start(plan_of("sh", "-c", "echo out; exit 3"), Stdio(), log=LogTarget(path=paths.log("c")))
+    record = await shim.exited
+    written = point not in ("init-ended", "drained")
+    assert (record.lost, record.exit_code) == ((False, 3) if written else (True, 255))
+    assert await zygote.find("c") == (record if written else None)
+    zygote.close()
+    await until(lambda: not alive(zygote.pid))
+    monkeypatch.delenv("ONGGI_FAILPOINT")
+    again = Zygote(paths)
+    shim = await again.spawn("c")
+    await shim.start(plan_of("sh", "-c", "exit 4"), Stdio(), log=LogTarget(path=paths.log("c")))
+    assert (await shim.exited).exit_code == 4
+    await shim.ended
+    assert again.shims() == []
+    again.close()
+    await until(lambda: not alive(again.pid))
