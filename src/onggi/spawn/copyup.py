@@ -11,7 +11,8 @@ _CHUNK = 1 << 20
 
 
 def copy(source_fd: int, target_fd: int) -> None:
-    """Copy a directory's content with owners, modes, times and extended attributes. Both are O_PATH descriptors."""
+    """Copy a directory's content with owners, modes, times and extended attributes. Both are O_PATH
+    descriptors."""
     here = openat2(source_fd, ".", os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
     there = openat2(target_fd, ".", os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
     try:

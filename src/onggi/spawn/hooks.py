@@ -1,4 +1,5 @@
-"""Hooks: a host's program that gets the container's state on its standard input (OCI config.md, POSIX hooks)."""
+"""Hooks: a host's program that gets the container's state on its standard input (OCI config.md, POSIX
+hooks)."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def run(
     before: str,
     after: str,
 ) -> None:
-    """Run one hook and wait. Raises OSError naming the hook: not there, a status other than 0, or too late."""
+    """Run one hook and wait. Raises OSError naming the hook: not there, a status other than 0, or too
+    late."""
     state_fd = files.memfd("state", f"{before}{pid}{after}".encode())
     output_fd = files.memfd("output")
     try:

@@ -1,4 +1,5 @@
-"""Steps of the child that decide who the process is: names, limits, scheduling, user, capabilities, seccomp."""
+"""Steps of the child that decide who the process is: names, limits, scheduling, user, capabilities,
+seccomp."""
 
 from __future__ import annotations
 
@@ -121,7 +122,8 @@ def bounding(_: Child, mask: int) -> None:
 
 
 def user(_: Child, uid: int, gid: int, groups: tuple[int, ...] | None) -> None:
-    """Change the user; the permitted set is kept, and stdio given to him (proc(5): /proc/self/fd/N is opened anew)."""
+    """Change the user; the permitted set is kept, and stdio given to him (proc(5): /proc/self/fd/N is
+    opened anew)."""
     if uid:
         _give_stdio(uid)
     processes.keep_capabilities(keep=True)
@@ -140,7 +142,8 @@ def _give_stdio(uid: int) -> None:
         try:
             os.fchown(fd, uid, -1)
         except OSError as error:
-            # not every descriptor has an owner that can be changed: sockets, read-only and foreign file systems
+            # not every descriptor has an owner that can be changed: sockets, read-only and foreign file
+            # systems
             if error.errno not in (errno.EINVAL, errno.EPERM, errno.EROFS):
                 raise
 

@@ -1,7 +1,8 @@
 """Places inside a container's root: opened and made without ever leaving it.
 
 Every lookup is openat2(RESOLVE_IN_ROOT) on the root's descriptor, so links resolve as the container would see
-them and a rename by another container ends inside (CVE-2021-30465, CVE-2018-15664). What is returned is an O_PATH
+them and a rename by another container ends inside (CVE-2021-30465, CVE-2018-15664). What is returned is
+an O_PATH
 descriptor: who mounts on it does not resolve the name again.
 """
 

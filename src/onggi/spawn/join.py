@@ -1,6 +1,7 @@
 """Running a process inside a running container (exec): the second way of starting a plan.
 
-The plan is that of `runtime.compile.process`; its `exec_join` is (init's pid, namespaces). A helper enters the
+The plan is that of `runtime.compile.process`; its `exec_join` is (init's pid, namespaces). A helper
+enters the
 cgroups, then all namespaces through one pidfd, so that they are those of the same process however pids are
 reused, and makes the process with CLONE_PARENT: the caller is its parent and gets its exit status.
 Its root is init's root, its directory is opened inside it and checked (CVE-2024-21626).

@@ -64,7 +64,8 @@ def launch(
 
 
 def finish(plan: Plan, pid: int) -> list[str]:
-    """Run the `undo` steps after init's end: cgroups removed, poststop hooks. Returns what failed, as text."""
+    """Run the `undo` steps after init's end: cgroups removed, poststop hooks. Returns what failed, as
+    text."""
     return host.run_all(plan["undo"], host.Parent(pid))
 
 

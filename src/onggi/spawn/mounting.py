@@ -1,4 +1,5 @@
-"""Steps of the child that mount, all by descriptor: made detached, attributes set, then moved on an open place.
+"""Steps of the child that mount, all by descriptor: made detached, attributes set, then moved on an open
+place.
 
 Nothing is visible before it has its final attributes: a mount that should be read-only never was writable.
 Not here: which mounts (runtime/compile), nodes and links (nodes.py), places inside the root (inside.py).
@@ -167,7 +168,8 @@ def _place(child: Child, each: Mount, tree_fd: int) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, target) from None
     for kind in (mounts.MS_SHARED, mounts.MS_SLAVE, mounts.MS_PRIVATE, mounts.MS_UNBINDABLE):
-        # a slave that is also to be shared needs two calls, in this order of words: mount(2) takes one at a time
+        # a slave that is also to be shared needs two calls, in this order of words: mount(2) takes one
+        # at a time
         if propagation & kind:
             mount_setattr(tree_fd, propagation=kind, recursive=bool(propagation & MS_REC))
     os.close(tree_fd)

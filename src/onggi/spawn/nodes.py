@@ -50,7 +50,8 @@ def bind_node(child: Child, source: str, path: str) -> None:
 
 
 def console(child: Child, rows: int, columns: int, uid: int, bind: bool) -> None:
-    """A pty of the container's own devpts: master to the parent, the other end as stdio, terminal and console.
+    """A pty of the container's own devpts: master to the parent, the other end as stdio, terminal and
+    console.
 
     The other end comes from the master by ioctl and is mounted by descriptor: no path is followed that the
     container could have changed (CVE-2025-52565).

@@ -1,6 +1,7 @@
 """Overlay mounts with any number of layers, detached.
 
-Linux 6.5 takes each lower directory by itself (`lowerdir+`, at most 255 bytes each); before that all of them must
+Linux 6.5 takes each lower directory by itself (`lowerdir+`, at most 255 bytes each); before that all of
+them must
 fit into a page of mount(2)'s data. Paths are made short by standing in their common directory.
 """
 
@@ -15,7 +16,8 @@ _VALUE_BYTES = 255
 
 
 def detached(source: str, data: str, attributes: int) -> int:
-    """A detached overlay. `data`: lowerdir=a:b,upperdir=c,workdir=d and other options; `\\` protects , and :"""
+    """A detached overlay. `data`: lowerdir=a:b,upperdir=c,workdir=d and other options; `\\` protects ,
+    and :"""
     layers, options = parse(data)
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     common = _common_directory([*layers, *(value for key, value in options if key in _DIRECTORIES and value)])

@@ -1,6 +1,7 @@
 """The plan: the flat, marshal-able program that turns a forked child into a container's process.
 
-A plan is a dict of builtins (`marshal.dumps` carries it from daemon to shim); a step is a tuple of its name and
+A plan is a dict of builtins (`marshal.dumps` carries it from daemon to shim); a step is a tuple of its
+name and
 its arguments. It is compiled by runtime/compile, executed by spawn/launch.py, and decides nothing on the way.
 
     id          container id
@@ -25,7 +26,8 @@ Steps of the parent (spawn/host.py)
     id-map uid_map gid_map groups      /proc/PID/uid_map and gid_map; `groups` false: setgroups denied first
     oom-score-adj n                    /proc/PID/oom_score_adj
     tree slot source recursive uid_map gid_map   a detached, where maps are given idmapped, copy of a mount
-    hook kind path args env timeout before after   state on stdin: before + pid + after (timeout in s, 0: none)
+    hook kind path args env timeout before after   state on stdin: before + pid + after (timeout in s, 0:
+    none)
     cgroup-device path program         a BPF device program onto a version 2 cgroup
 Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     become-root                        uid and gid 0 of the new user namespace

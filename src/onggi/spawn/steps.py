@@ -41,7 +41,8 @@ def _own_pid(child: Child) -> int:
 
 
 def _find(child: Child, name: str) -> None:
-    """The executable's path, as Docker and execvp look for it; found before the container counts as created."""
+    """The executable's path, as Docker and execvp look for it; found before the container counts as
+    created."""
     env = child.plan["child"][-1][2]
     if not name:
         raise StepFailed("find", name, errno.ENOENT, 'exec: "": executable file not found in $PATH')

@@ -19,7 +19,7 @@ def busybox_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("bin", "proc", "dev", "sys", "tmp", "etc"):
         (root / name).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin/busybox")
-    for name in ("sh", "true", "cat", "id", "ls", "stat", "mount", "sleep", "grep", "hostname", "readlink", "touch", "tty", "env", "pwd", "mkdir", "ulimit", "dmesg", "echo", "wc", "ip", "nproc", "uname", "kill", "test"):  # fmt: skip
+    for name in ("sh", "true", "cat", "id", "ls", "stat", "mount", "sleep", "grep", "hostname", "readlink", "touch", "tty", "env", "pwd", "mkdir", "ulimit", "dmesg", "echo", "wc", "ip", "nproc", "uname", "kill", "test"):  # fmt: skip  # noqa: E501
         (root / "bin" / name).symlink_to("busybox")
     return root
 

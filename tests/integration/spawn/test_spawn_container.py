@@ -35,7 +35,7 @@ def test_no_descriptor_of_the_host_is_left(run: Runner, root: Path) -> None:
 
 
 def test_devices_and_links(run: Runner, root: Path) -> None:
-    script = "stat -c '%n %t %T %a' /dev/null /dev/tty /dev/full; for l in fd ptmx stdin; do readlink /dev/$l; done; echo x >/dev/null"
+    script = "stat -c '%n %t %T %a' /dev/null /dev/tty /dev/full; for l in fd ptmx stdin; do readlink /dev/$l; done; echo x >/dev/null"  # noqa: E501
     code, out = run(sh(root, script))
     assert (code, out.splitlines()) == (
         0,
@@ -51,7 +51,7 @@ def test_devices_and_links(run: Runner, root: Path) -> None:
 
 
 def test_masked_and_readonly_paths(run: Runner, root: Path) -> None:
-    script = "wc -c </proc/interrupts; ls -A /proc/acpi /sys/firmware 2>/dev/null | grep -v :; echo 1 >/proc/sys/vm/swappiness"
+    script = "wc -c </proc/interrupts; ls -A /proc/acpi /sys/firmware 2>/dev/null | grep -v :; echo 1 >/proc/sys/vm/swappiness"  # noqa: E501
     document = sh(root, script)
     document["linux"]["maskedPaths"].append("/proc/interrupts")
     code, out = run(document)

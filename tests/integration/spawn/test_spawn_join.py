@@ -59,7 +59,7 @@ def exec_plan(running: tuple[dict[str, Any], int], script: str, **process: Any) 
 
 
 def test_an_exec_is_inside(run: Runner, running: tuple[dict[str, Any], int]) -> None:
-    script = "pwd; hostname; cat /proc/1/comm; echo $X; ls /proc/self/fd | wc -l; readlink /proc/self/ns/pid; exit 9"
+    script = "pwd; hostname; cat /proc/1/comm; echo $X; ls /proc/self/fd | wc -l; readlink /proc/self/ns/pid; exit 9"  # noqa: E501
     code, out = run.plan(exec_plan(running, script), start=join)
     pid_namespace = os.readlink(f"/proc/{running[1]}/ns/pid")
     assert (code, out.split()) == (9, ["/etc", "jar", "sleep", "y", "4", pid_namespace])

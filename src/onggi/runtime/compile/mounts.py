@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from onggi.spawn.plan import Mount, Step
 
 _SET = {
-    "ro": k.MS_RDONLY, "nosuid": k.MS_NOSUID, "nodev": k.MS_NODEV, "noexec": k.MS_NOEXEC, "sync": k.MS_SYNCHRONOUS,
+    "ro": k.MS_RDONLY, "nosuid": k.MS_NOSUID, "nodev": k.MS_NODEV, "noexec": k.MS_NOEXEC,
+    "sync": k.MS_SYNCHRONOUS,
     "dirsync": k.MS_DIRSYNC, "mand": k.MS_MANDLOCK, "noatime": k.MS_NOATIME, "nodiratime": k.MS_NODIRATIME,
     "relatime": k.MS_RELATIME, "strictatime": k.MS_STRICTATIME, "lazytime": k.MS_LAZYTIME,
     "nosymfollow": k.MS_NOSYMFOLLOW, "iversion": k.MS_I_VERSION, "silent": k.MS_SILENT, "bind": k.MS_BIND,
@@ -43,7 +44,8 @@ PROPAGATIONS = {
 }  # fmt: skip
 _ATTRIBUTE = {
     "ro": k.MOUNT_ATTR_RDONLY, "nosuid": k.MOUNT_ATTR_NOSUID, "nodev": k.MOUNT_ATTR_NODEV,
-    "noexec": k.MOUNT_ATTR_NOEXEC, "nodiratime": k.MOUNT_ATTR_NODIRATIME, "nosymfollow": k.MOUNT_ATTR_NOSYMFOLLOW,
+    "noexec": k.MOUNT_ATTR_NOEXEC, "nodiratime": k.MOUNT_ATTR_NODIRATIME,
+    "nosymfollow": k.MOUNT_ATTR_NOSYMFOLLOW,
 }  # fmt: skip
 _ATTRIBUTE_CLEAR = {
     "rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec", "diratime": "nodiratime",
