@@ -89,10 +89,15 @@ def from_content(next_block: NextBlock, stored: int) -> tuple[Map, int]:
     return pairs(numbers[1:]), taken
 
 
-def to_content(sparse: Map) -> bytes:
-    """The map of PAX 1.0 as it stands in front of the content."""
-    lines = [b"%d\n" % len(sparse)]
-    lines += [b"%d\n%d\n" % piece for piece in sparse]
+def to_content(sparse: Map, logical: int) -> bytes:
+    """The map of PAX 1.0 as it stands in front of the content.
+
+    A hole at the end is an empty piece at the file's end: GNU tar takes the size from the last piece.
+    """
+    ended = bool(sparse) and sum(sparse[-1]) == logical
+    pieces = sparse if ended else [*sparse, (logical, 0)]
+    lines = [b"%d\n" % len(pieces)]
+    lines += [b"%d\n%d\n" % piece for piece in pieces]
     text = b"".join(lines)
     return text + bytes(-len(text) % BLOCK)
 

@@ -68,7 +68,7 @@ class Writer:
             name += b"/"
         self._left = stored
         if entry.sparse is not None and entry.kind == REGULAR:
-            front = sparse.to_content(entry.sparse)
+            front = sparse.to_content(entry.sparse, entry.size)
             records[b"GNU.sparse.major"] = b"1"
             records[b"GNU.sparse.minor"] = b"0"
             records[b"GNU.sparse.name"] = name
