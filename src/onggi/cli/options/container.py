@@ -16,6 +16,8 @@ FLAGS = (
     ("cgroup-parent", "", "string", "", "Cgroup to put the container under"),
     ("cgroupns", "", "string", "", "Cgroup namespace: host or private"),
     ("cidfile", "", "string", "", "Write the container's id to this file"),
+    ("cpu-count", "", "int", 0, "How many CPUs (Windows engines)"),
+    ("cpu-percent", "", "int", 0, "Share of the CPUs (Windows engines)"),
     ("cpu-period", "", "int", 0, "Length of the CPU scheduler's period, in microseconds"),
     ("cpu-quota", "", "int", 0, "CPU time in each period, in microseconds"),
     ("cpu-rt-period", "", "int", 0, "Length of the real-time period, in microseconds"),
@@ -63,6 +65,8 @@ FLAGS = (
     ("hostname", "h", "string", "", "The container's host name"),
     ("init", "", "bool", False, "Run a small init that forwards signals and reaps processes"),
     ("interactive", "i", "bool", False, "Keep stdin open even if not attached"),
+    ("io-maxbandwidth", "", "bytes", 0, "Limit of the system drive in bytes a second (Windows engines)"),
+    ("io-maxiops", "", "uint", 0, "Limit of the system drive in operations a second (Windows engines)"),
     ("ip", "", "string", "", "The container's IPv4 address"),
     ("ip6", "", "string", "", "The container's IPv6 address"),
     ("ipc", "", "string", "", "IPC namespace: private, shareable, host, none, container:NAME"),
@@ -117,8 +121,7 @@ FLAGS = (
     ("volumes-from", "", "list", None, "Mount the volumes of another container"),
     ("workdir", "w", "string", "", "Directory to start in"),
 )
-# Docker's --cpu-count, --cpu-percent, --io-maxbandwidth and --io-maxiops are for Windows engines: not here;
-# --disable-content-trust names a signature service that is gone; --use-api-socket copies credentials.
+# --disable-content-trust names a signature service that is gone, and --use-api-socket copies credentials: not here.
 RUN_FLAGS = tuple(sorted((
     *FLAGS,
     ("detach", "d", "bool", False, "Run in the background and print the container's id"),
