@@ -262,3 +262,27 @@ def run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
+
+
+REMOVAL_POINTS = ["remove.untagged", "remove.row-deleted", "snapshot.removing", "trash.moved",
+                  "snapshot.moved", "collect.layer", "collect.blob"]  # fmt: skip
+REMOVING = CHILD.rpartition("load.load")[0] + (
+    "from onggi.images import remove\nremove.remove(images, 'old:1', set(), force=False, noprune=False)\n"
+)
+
+
+@pytest.mark.parametrize("point", REMOVAL_POINTS)
+def test_killed_at_any_step_of_a_removal_the_image_is_whole_or_gone(tmp_path: Path, point: str) -> None:
+    paths = Paths(str(tmp_path), str(tmp_path / "run"))
+    archive = old_archive([layer({"a": b"1"}), layer({"b": b"2"})])
+    with Database(paths.database) as database:
+        image_id = load_bytes(Images(paths, database), archive)[0]
+    environment = {**os.environ, "PYTHONPATH": "src", "ONGGI_FAILPOINT": f"{point}=kill"}
+    assert subprocess.run([sys.executable, "-c", REMOVING, str(tmp_path)], env=environment).returncode == -9
+    with Database(paths.database) as database:
+        images = Images(paths, database)
+        collect.recover(images)
+        if images.get(image_id) is not None:
+            assert saved(images, image_id) and images.snapshots.exists(resolve.resolve(images, image_id).top)
+            remove.remove(images, image_id, set(), force=False, noprune=False)
+        assert state(images) == ([], [], ["empty"], []) and os.listdir(paths.trash_dir) == []
