@@ -1,4 +1,4 @@
-"""The engine dies and another takes over: containers run on, what ended is known, what was cut off is gone."""
+"""The engine dies and another takes over: containers run on, ends are known, what was cut off is gone."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ async def test_a_running_container_runs_on_and_ends_with_its_code(config: Engine
     run_and_kill(
         config,
         """
-        await start.start(engine, await make(engine, "jar", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.02; done"))
+        await start.start(engine, await make(
+            engine, "jar", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.02; done"))
     """,
     )
     bench = await taken_over(config)

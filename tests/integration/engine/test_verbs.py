@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import pytest
 
 from onggi.engine.containers import (
     attach,
+    commit,
+    create,
     kill,
     pause,
     prune,
@@ -29,6 +32,7 @@ from onggi.engine.exec_ import inspect as exec_inspect
 from onggi.engine.exec_ import start as exec_start
 from onggi.errors import Conflict, InvalidParameter, NoSuchContainer, NotModified, StartFailed
 from onggi.wire.containers import (
+    ContainerCreateRequest,
     ContainerUpdateRequest,
     ExecCreateRequest,
     ExecStartRequest,
@@ -253,3 +257,19 @@ async def test_events(bench: Bench) -> None:
     await until(lambda: "destroy" in seen)
     listener.cancel()
     assert seen == ["create", "start", "die", "destroy"]
+
+
+async def test_commit_keeps_files_and_changes(bench: Bench) -> None:
+    container_id = await bench.start("sh", "-c", "echo kept > /kept; sleep 100", name="source")
+    await until(lambda: os.path.exists(f"{bench.engine.snapshots.tree(container_id)}/kept"))
+    image_id = await commit.commit(
+        bench.engine, "source", repository="kept", tag="1", changes=['CMD ["cat", "/kept"]']
+    )
+    assert bench.record("source").status == "running"
+    request = ContainerCreateRequest(image="kept:1", host_config=none_network())
+    made = await create.create(bench.engine, request)
+    assert bench.record(made.id).image_id == image_id
+    ended = await wait.wait(bench.engine, made.id, "next-exit")
+    await start.start(bench.engine, made.id)
+    assert (await ended).status_code == 0
+    assert bench.log(made.id) == "kept\n"

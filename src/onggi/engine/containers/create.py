@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi import failpoints
-from onggi.engine import clock, image_facts
+from onggi.engine import clock, image_facts, log_target
 from onggi.engine.containers import defaults, discard, mounts, names, validate, volume_mounts
 from onggi.engine.oci import process
 from onggi.engine.record import ContainerRecord, MountRecord
@@ -80,6 +80,7 @@ def _record(
     config = defaults.merge(request, image.config, container_id)
     validate.config(config)
     process.arguments(config)
+    log_target.validate(request.host_config.log_config)
     host = defaults.host(request.host_config, engine.config, cgroup_v2=engine.cgroups.mode == "v2")
     warnings = []
     if host.memory_swap > 0 and not _swap_is_limited(engine):
