@@ -121,7 +121,7 @@ FLAGS = (
     ("volumes-from", "", "list", None, "Mount the volumes of another container"),
     ("workdir", "w", "string", "", "Directory to start in"),
 )
-# --disable-content-trust names a signature service that is gone, and --use-api-socket copies credentials: not here.
+# Not here: --disable-content-trust (its signature service is gone), --use-api-socket (copies credentials).
 RUN_FLAGS = tuple(sorted((
     *FLAGS,
     ("detach", "d", "bool", False, "Run in the background and print the container's id"),
