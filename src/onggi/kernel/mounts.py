@@ -159,7 +159,8 @@ def explain(fs_fd: int) -> str:
     said = []
     while True:
         try:
-            said.append(os.read(fs_fd, 4096).decode("utf-8", "replace").strip())
+            # "e text": the first letter is the severity
+            said.append(os.read(fs_fd, 4096).decode("utf-8", "replace").strip()[2:])
         except OSError as failure:
             if failure.errno in (errno.ENODATA, errno.EAGAIN):
                 return "; ".join(said)
