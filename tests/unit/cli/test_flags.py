@@ -1,6 +1,5 @@
 """pflag's rules, and the kinds of values, with Docker's words for what is wrong."""
 
-
 from __future__ import annotations
 
 import pytest
