@@ -89,6 +89,8 @@ class Streams:
             stdout_fd = self._output_pipe(STDOUT)
             stderr_fd = self._output_pipe(STDERR)
         self.child_fds = (stdin_fd, stdout_fd, stderr_fd)
+        if null_fd not in self.child_fds:
+            os.close(null_fd)
 
     def _output_pipe(self, stream: int) -> int:
         reader, writer = os.pipe2(os.O_CLOEXEC)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 def main(channel_fd: int) -> NoReturn:
     """Serve until the daemon is gone. Entry of the process."""
     processes.set_dumpable(dumpable=False)  # /proc/PID of shims and children is closed to others of their uid
+    os.closerange(
+        channel_fd + 1, 1 << 20
+    )  # what the daemon itself had inherited: shims would hold it for ever
     os.setsid()  # a terminal's ctrl-c is for the daemon
     os.chdir("/")
     os.umask(0o022)
