@@ -116,6 +116,8 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
         finished_at=clock.now() if container.status is not Status.CREATED else 0,
     )
     container.tell_exit(Exit(exit_code=code, error=container.record.error))
+    if container.record.host_config.auto_remove:
+        engine.task(_auto_remove(engine, container), f"remove {container.id[:12]}")
 
 
 async def _attach_network(engine: Engine, container: Container) -> Attachment | None:
@@ -229,7 +231,11 @@ async def _auto_remove(engine: Engine, container: Container) -> None:
     from onggi.engine.containers.remove import remove_stopped  # remove.py stops containers: it imports us
 
     async with container.lock:
-        if not container.removed and container.status in (Status.EXITED, Status.DEAD):
+        if not container.removed and container.status in (
+            Status.CREATED,
+            Status.EXITED,
+            Status.DEAD,
+        ):
             await remove_stopped(engine, container, volumes=True)
 
 

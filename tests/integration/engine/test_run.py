@@ -130,3 +130,11 @@ async def test_bridge_network_has_an_address(bench: Bench) -> None:
     code, output = await bench.run("sh", "-c", "cat /etc/hosts /proc/net/dev", host=HostConfig())
     assert code == 0
     assert "eth0" in output
+
+
+async def test_a_failed_start_is_auto_removed(bench: Bench) -> None:
+    container_id = await bench.create("nonsense", host=none_network(auto_remove=True))
+    gone = await wait.wait(bench.engine, container_id, "removed")
+    with pytest.raises(StartFailed):
+        await start.start(bench.engine, container_id)
+    assert (await gone).status_code == 127
