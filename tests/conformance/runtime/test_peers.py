@@ -16,7 +16,7 @@ import pytest
 
 SRC = Path(__file__).parents[3] / "src"
 pytestmark = [pytest.mark.root, pytest.mark.peer]
-ULIMITS = ["--ulimit", "nofile=1000:1000"]
+ULIMITS = ["--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000"]
 
 
 def launcher(directory: Path) -> Path:
