@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import socket
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -153,3 +154,9 @@ async def bench(config: EngineConfig) -> AsyncIterator[Bench]:
         for container in engine.containers.all():
             await remove.remove(engine, container.id, force=True, volumes=True)
         await engine.close()
+        # The default bridge outlives its engine on purpose; a test's engine has no next one.
+        for command in (
+            ["ip", "link", "delete", engine.networks.bridge_name],
+            ["nft", "delete", "table", "ip", engine.networks.table_name],
+        ):
+            subprocess.run(command, check=False, capture_output=True)

@@ -14,7 +14,7 @@ from onggi.wire.containers import ContainerConfig, HostConfig, Mount, RestartPol
 
 
 def record(**fields: object) -> ContainerRecord:
-    base = dict(
+    base: dict[str, object] = dict(  # noqa: C408 - reads as the call it becomes
         id="a" * 64, name="jar", created_at=1, image_id="sha256:b", image_name="b",
         config=ContainerConfig(image="b"), host_config=HostConfig(),
     )  # fmt: skip
