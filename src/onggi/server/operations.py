@@ -44,7 +44,7 @@ CONTAINERS: tuple[Entry, ...] = (
     ("GET", "/containers/{id}/archive", "files:get_archive"),
     ("HEAD", "/containers/{id}/archive", "files:stat_archive"),
     ("PUT", "/containers/{id}/archive", "files:put_archive"),
-    ("POST", "/commit", "files:commit"),
+    ("POST", "/commit", "images:commit"),
 )
 
 EXEC: tuple[Entry, ...] = (
@@ -61,6 +61,7 @@ IMAGES: tuple[Entry, ...] = (
     ("POST", "/images/load", "images:load"),
     ("POST", "/images/prune", "images:prune"),
     ("POST", "/images/create", "images:create"),
+    ("POST", "/images/bootstrap", "images:bootstrap"),  # ours alone
     ("GET", "/images/{name}/json", "images:inspect"),
     ("GET", "/images/{name}/history", "images:history"),
     ("GET", "/images/{name}/get", "images:save"),

@@ -81,6 +81,10 @@ class ImageConfig(Wire, frozen=True, kw_only=True):
     shell: list[str] | None = field(name="Shell", default=None)
 
 
+class CommitResponse(Wire, frozen=True, kw_only=True):
+    id: str = field(name="Id", default="")
+
+
 class ImageHistoryResponseItem(Wire, frozen=True, kw_only=True):
     NULL = ("tags",)
 

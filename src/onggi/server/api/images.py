@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from onggi.engine import filters
+from onggi.engine.containers import commit as commit_
+from onggi.engine.images import bootstrap as bootstrap_
 from onggi.engine.images import history as history_
 from onggi.engine.images import import_ as import__
 from onggi.engine.images import inspect as inspect_
@@ -15,7 +17,9 @@ from onggi.engine.images import save as save_
 from onggi.engine.images import tag as tag_
 from onggi.errors import InvalidParameter, NotImplemented_
 from onggi.server.messages import TAR, Request, Response, Stream
-from onggi.wire.base import encode
+from onggi.wire.base import decode, encode
+from onggi.wire.containers import ContainerConfig
+from onggi.wire.images import CommitResponse
 
 
 async def list_(request: Request) -> Response:
@@ -102,3 +106,31 @@ async def save_several(request: Request) -> Stream:
 
 async def _save(request: Request, names: list[str]) -> Stream:
     return Stream(await save_.save(request.engine, names, platform=request.text("platform")), TAR)
+
+
+async def commit(request: Request) -> Response:
+    """An empty body, or `null`, means the container's own configuration."""
+    if not request.text("container"):
+        raise InvalidParameter("container is missing: which container is to be committed?")
+    given = await request.document()
+    config = decode(ContainerConfig, given) if given.strip() not in (b"", b"null") else None
+    image_id = await commit_.commit(
+        request.engine,
+        request.text("container"),
+        repository=request.text("repo"),
+        tag=request.text("tag"),
+        author=request.text("author"),
+        message=request.text("comment"),
+        changes=request.texts("changes"),
+        pause=request.flag("pause", default=True),
+        config=config,
+    )
+    return Response(201, body=encode(CommitResponse(id=image_id)))
+
+
+async def bootstrap(request: Request) -> Stream:
+    """Onggi's own: no other engine has this operation."""
+    distribution = request.text("distribution")
+    if not distribution:
+        raise InvalidParameter("distribution is missing: debian:bookworm, ubuntu:noble, ...")
+    return Stream(await bootstrap_.bootstrap(request.engine, distribution))
