@@ -18,7 +18,13 @@ FLOORS: dict[str, int] = {
 }  # fmt: skip
 
 # Rooms on one floor that one of them may look into.
-NEIGHBOURS = {("store", "spec"), ("images", "runtime"), ("__main__", "cli"), ("__main__", "daemon"), ("daemon", "cli")}
+NEIGHBOURS = {
+    ("store", "spec"),
+    ("images", "runtime"),
+    ("__main__", "cli"),
+    ("__main__", "daemon"),
+    ("daemon", "cli"),
+}
 
 # The only packages that may say ctypes, and what the command line may know of the lower floors.
 CTYPES_ROOMS = {"kernel"}

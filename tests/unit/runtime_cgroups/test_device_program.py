@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """The BPF program's verdicts, in an interpreter, against the rules read naively."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Limits as steps: what is written where, on layouts of all three kinds."""
 
 from __future__ import annotations
