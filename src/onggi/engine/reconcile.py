@@ -25,6 +25,7 @@ from onggi.engine.shims import ExitRecord, Shim, lost_record
 from onggi.engine.status import Event, Status, after, has_process
 from onggi.engine.volumes.reconcile import reconcile as reconcile_volumes
 from onggi.errors import Corrupt, OnggiError
+from onggi.images import collect
 from onggi.runtime import cgroups
 from onggi.store.atomic import remove as remove_file
 from onggi.store.database import Database
@@ -73,7 +74,7 @@ async def reconcile(engine: Engine) -> None:
     engine.networks.open()
     engine.containers.load()
     await engine.zygote.start()
-    await engine.offload(engine.snapshots.reconcile)
+    await engine.offload(_images, engine)
     left_running: list[Container] = []
     for container in engine.containers.all():
         async with container.lock:
@@ -191,6 +192,15 @@ async def _start_again(engine: Engine, containers: list[Container]) -> None:
             if container.status is not Status.RESTARTING:
                 container.update(status=after(container.status, Event.EXIT_TO_RESTART))
             restart_policy.schedule(engine, container, 0)
+
+
+def _images(engine: Engine) -> None:
+    """What a crash left of loads, removals and snapshots; what is lost is named. Blocking."""
+    found = collect.recover(engine.images)
+    for key in found.removed:
+        log.info("removed snapshot %s: nothing owns it", key)
+    for key in found.lost:
+        log.error("snapshot %s has lost its directory", key)
 
 
 def _orphans(engine: Engine) -> None:

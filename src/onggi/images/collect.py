@@ -41,6 +41,14 @@ def collect(images: Images, blobs: list[str] | None = None) -> int:
     return freed
 
 
+def collect_after(images: Images, image_id: str) -> None:
+    """Remove the layers that only a container kept, after its snapshot is gone: its image was removed by
+    force. One look-up where the image is still here, as it nearly always is.
+    """
+    if rows.get(images.database, image_id) is None:
+        collect(images, [])
+
+
 def recover(images: Images) -> Reconciled:
     """Once at start: snapshots, partial blobs, orphans, the trash and index.json."""
     found = images.snapshots.reconcile()

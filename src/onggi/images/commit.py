@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from onggi import failpoints
+from onggi.errors import Corrupt, NoSuchImage
 from onggi.images import instructions
 from onggi.images.changes import tree_changes
 from onggi.images.images import Images
@@ -40,13 +41,15 @@ def commit(
     created_by: str = "",
     changes: list[str] | None = None,
 ) -> str:
-    """An image out of the active snapshot `key` on top of image `parent_id` (which may be gone); returns its
-    id.
+    """An image out of the active snapshot `key` on top of image `parent_id`; returns its id.
 
-    `name` is canonical or empty. Raises InvalidParameter, NoSpace, Corrupt.
+    `name` is canonical or empty. Raises NoSuchImage when the parent was removed by force meanwhile (its
+    layers' blobs are gone with it), InvalidParameter, NoSpace, Corrupt.
     """
     config = instructions.apply(config, changes or [])
     parent = images.get(parent_id) if parent_id else None
+    if parent_id and parent is None:
+        raise NoSuchImage(parent_id)
     below = parent.document if parent else documents.Image(rootfs=documents.RootFS())
     host = platforms.host()
     with Staging(images) as staging:
@@ -71,7 +74,8 @@ def commit(
         )
         lower = [layer.digest for layer in images.manifest(parent).layers] if parent else []
         for digest in lower:
-            staging.known(digest)
+            if not staging.known(digest):  # pinned from here on
+                raise Corrupt(f"blob {digest} is missing from the store")
         new = NewImage(
             staging.document(documents.encode(document)),
             [*lower, blob],

@@ -35,9 +35,9 @@ async def commit(
 ) -> str:
     """The id of the new image. `pause` freezes a running container while its layer is read.
 
-    `config` replaces the container's own; `changes` are Dockerfile instructions over it. Commit point: the
-    image's row (images/commit.py). Failpoint: commit.frozen.
-    Raises NoSuchContainer, InvalidParameter, Conflict.
+    `config` goes before the container's own; `changes` are Dockerfile instructions over both. Commit point:
+    the image's row (images/commit.py). Failpoint: commit.frozen.
+    Raises NoSuchContainer, NoSuchImage (what the container stands on was removed), InvalidParameter, Conflict.
     """
     named = str(reference.parse(f"{repository}:{tag}" if tag else repository).tagged()) if repository else ""
     async with engine.containers.locked(name) as container:
@@ -55,7 +55,7 @@ async def commit(
                 engine.images,
                 record.snapshot,
                 parent_id=record.image_id,
-                config=_config(config or record.config),
+                config=merged(config, record.config),
                 container_id=record.id,
                 name=named,
                 author=author,
@@ -72,6 +72,36 @@ async def commit(
 
 def _created_by(record: ContainerRecord) -> str:
     return " ".join([*(record.config.entrypoint or ()), *(record.config.cmd or ())])
+
+
+def merged(given: ContainerConfig | None, own: ContainerConfig) -> documents.Config:
+    """What the request says, and from the container what it leaves open; Docker's rule (runconfig.Merge).
+
+    Ports, labels, volumes and variables are joined one by one; a given entrypoint drops the container's
+    command.
+    """
+    below = _config(own)
+    if given is None:
+        return below
+    over = _config(given)
+    names = {text.partition("=")[0] for text in over.env or ()}
+    env = [*(over.env or ()), *(text for text in below.env or () if text.partition("=")[0] not in names)]
+    return msgspec.structs.replace(
+        over,
+        user=over.user or below.user,
+        exposed_ports={**(below.exposed_ports or {}), **(over.exposed_ports or {})} or None,
+        env=env or None,
+        entrypoint=over.entrypoint or below.entrypoint,
+        cmd=over.cmd or (None if over.entrypoint else below.cmd),
+        healthcheck=over.healthcheck or below.healthcheck,
+        volumes={**(below.volumes or {}), **(over.volumes or {})} or None,
+        working_dir=over.working_dir or below.working_dir,
+        labels={**(below.labels or {}), **(over.labels or {})} or None,
+        stop_signal=over.stop_signal or below.stop_signal,
+        stop_timeout=below.stop_timeout if over.stop_timeout is None else over.stop_timeout,
+        shell=over.shell or below.shell,
+        on_build=over.on_build or below.on_build,
+    )
 
 
 def _config(config: ContainerConfig) -> documents.Config:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from onggi import failpoints
 from onggi.engine import run_paths
 from onggi.engine.containers import volume_mounts
+from onggi.images import collect
 from onggi.runtime import cgroups
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def _remove_files(engine: Engine, record: ContainerRecord) -> None:
     failpoints.hit("remove.cgroup-gone")
     if record.snapshot:
         engine.snapshots.remove(record.snapshot)
+        collect.collect_after(engine.images, record.image_id)
     failpoints.hit("remove.snapshot-gone")
     engine.trash.throw(engine.paths.container_dir(record.id))
     failpoints.hit("remove.directory-gone")
