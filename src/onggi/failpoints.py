@@ -3,7 +3,7 @@
     ONGGI_FAILPOINT=create.row-written=kill onggi daemon
 
 `hit(name)` does nothing in production: one comparison. Actions: `kill` sends SIGKILL to the own process,
-`raise` raises OSError(EIO), `stop` sends SIGSTOP (a test then kills what it wants and goes on with SIGCONT).
+`raise` raises OSError(EIO), `raise-once` does so the first time only, `stop` sends SIGSTOP (a test then kills what it wants and goes on with SIGCONT).
 Several are joined by commas. No timing, no sleeps: a race is staged by the place, not by the clock.
 """
 
@@ -11,7 +11,12 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
 _active: dict[str, str] = {}
 
@@ -36,7 +41,20 @@ def _act(name: str, action: str) -> None:
     elif action == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     else:
+        if action == "raise-once":
+            del _active[name]
         raise OSError(errno.EIO, f"failpoint {name}")
+
+
+def suspend() -> dict[str, str]:
+    """Turn all off for a while; what `resume` turns on again."""
+    active = dict(_active)
+    _active.clear()
+    return active
+
+
+def resume(active: dict[str, str]) -> None:
+    _active.update(active)
 
 
 configure(os.environ.get("ONGGI_FAILPOINT", ""))

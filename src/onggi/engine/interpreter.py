@@ -20,11 +20,11 @@ import onggi
 from onggi.kernel import mounts
 
 ZYGOTE_FD = 3
-_CHANNEL_ARGUMENT = "import sys;sys.path.append({path!r});from onggi.spawn.zygote import main;main({fd})"
+_CHANNEL_ARGUMENT = "import sys;sys.path.append({path!r});from onggi.spawn.zygote import main;main({fd},{exec_root!r})"
 _UNSUPPORTED = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 
 
-def spawn_zygote(channel_fd: int) -> int:
+def spawn_zygote(channel_fd: int, exec_root: str) -> int:
     """Start the zygote with `channel_fd` as its end of the conversation; its pid. Raises OSError.
 
     It keeps the daemon's stderr, for tracebacks; a shim gives that up (spawn/shim.py).
@@ -38,7 +38,7 @@ def spawn_zygote(channel_fd: int) -> int:
     try:
         return os.posix_spawn(
             f"/proc/self/fd/{exe_fd}",
-            _command(interpreter),
+            _command(interpreter, exec_root),
             _environment(),
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, null_fd, 0),
@@ -82,11 +82,14 @@ def _sealed_copy(path: str) -> int:
     return fd
 
 
-def _command(interpreter: str) -> list[str]:
-    """-I -S -E: no user site, no site at all, no environment; the package by its path."""
+def _command(interpreter: str, exec_root: str) -> list[str]:
+    """-I -S -E: no user site, no site at all, no environment; the package by its path.
+
+    The last argument is room for the titles of shims (spawn/title.py).
+    """
     package_parent = os.path.dirname(os.path.dirname(os.path.abspath(onggi.__file__)))
-    code = _CHANNEL_ARGUMENT.format(path=package_parent, fd=ZYGOTE_FD)
-    return [interpreter, "-I", "-S", "-E", "-c", code]
+    code = _CHANNEL_ARGUMENT.format(path=package_parent, fd=ZYGOTE_FD, exec_root=exec_root)
+    return [interpreter, "-I", "-S", "-E", "-c", code, " " * (len(exec_root) + 64)]
 
 
 def _environment() -> dict[str, str]:

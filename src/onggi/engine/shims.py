@@ -16,17 +16,20 @@ Messages are drawn in spawn/messages.py. Not here: what a run means to a contain
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import marshal
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from onggi.engine.interpreter import spawn_zygote
 from onggi.errors import Conflict, Corrupt, System
+from onggi.kernel import files
 from onggi.spawn import messages
 from onggi.spawn.messages import Channel, Closed, ProtocolError
 from onggi.spawn.plan import StepFailed
@@ -98,13 +101,25 @@ class ExecStarted(msgspec.Struct, frozen=True):
     exited: asyncio.Future[ExecExit]
 
 
+class ExecFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """An exec as the shim knows it; `note` is what its daemon said of it. `exit_code` None: it runs."""
+
+    exec_id: str
+    note: bytes
+    pid: int
+    started_at: int
+    exit_code: int | None = None
+    finished_at: int = 0
+
+
 class ShimState(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     shim_pid: int
     status: str  # new, running, ended
     pid: int = 0
     started_at: int = 0
-    execs: list[str] = []
+    execs: list[ExecFacts] = []
+    ended_execs: list[ExecFacts] = []  # oldest first
 
 
 class Attached:
@@ -231,6 +246,7 @@ class Shim:
         self.on_oom: Callable[[], None] | None = None
         self._record_path = record_path
         self._execs: dict[str, asyncio.Future[ExecExit]] = {}
+        self._unclaimed: dict[str, asyncio.Future[ExecExit]] = {}  # told before adopt() asked
         self._attached: dict[int, asyncio.Future[str]] = {}
         self._link = _Link(sock, self._event, self._gone)
 
@@ -242,9 +258,10 @@ class Shim:
         `oom_dir` is the cgroup directory with memory.oom_control (v1) or memory.events (v2).
         Raises StepFailed, after which the shim is gone; ShimGone.
         """
-        body = {**msgspec.structs.asdict(stdio), "plan": plan, "oom_dir": oom_dir}
+        body = {**msgspec.structs.asdict(stdio), "oom_dir": oom_dir}
         body["log"] = None if log is None else msgspec.structs.asdict(log)
-        _, answer = self._link.request("start", body)
+        with _plan_file(plan) as plan_fd:
+            _, answer = self._link.request("start", body, (plan_fd,))
         started = Started(**await answer)
         self.pid = started.pid
         return started
@@ -260,19 +277,24 @@ class Shim:
         options: AttachOptions | None = None,
         capture: int = 0,
         timeout: float = 0.0,  # noqa: ASYNC109 - the shim keeps it, whatever becomes of this daemon
+        note: bytes = b"",
     ) -> ExecStarted:
         """Run a process inside; `sock` is its client. `capture` keeps that many bytes of its output (health
-        checks), `timeout` kills it after so many seconds. Raises StepFailed, Conflict, ShimGone.
+        checks), `timeout` kills it after so many seconds. `note` is handed to a later daemon that asks for
+        the state; without one it is not told of this exec. Raises StepFailed, Conflict, ShimGone.
         """
         exited: asyncio.Future[ExecExit] = asyncio.get_running_loop().create_future()
         self._execs[exec_id] = exited
         attach = None if sock is None else _attach_body(early, options or AttachOptions())
         body = {
             **msgspec.structs.asdict(stdio),
-            "exec_id": exec_id, "plan": plan, "attach": attach, "capture": capture, "timeout": timeout,
+            "exec_id": exec_id, "attach": attach, "capture": capture, "timeout": timeout,
+            "note": note,
         }  # fmt: skip
         try:
-            _, answer = self._link.request("exec", body, () if sock is None else (sock.fileno(),))
+            with _plan_file(plan) as plan_fd:
+                fds = (plan_fd,) if sock is None else (plan_fd, sock.fileno())
+                _, answer = self._link.request("exec", body, fds)
             started = await answer
         except BaseException:
             self._execs.pop(exec_id, None)
@@ -337,6 +359,8 @@ class Shim:
 
     def adopt(self, exec_id: str) -> asyncio.Future[ExecExit]:
         """The end of an exec that an earlier daemon started (ShimState.execs)."""
+        if exec_id in self._unclaimed:
+            return self._unclaimed.pop(exec_id)
         return self._execs.setdefault(exec_id, asyncio.get_running_loop().create_future())
 
     def _event(self, name: str, body: Any) -> None:
@@ -344,7 +368,9 @@ class Shim:
             self.exited.set_result(msgspec.convert(body, ExitRecord))
         elif name == "exec-exit":
             exited = self._execs.pop(body["exec_id"], None)
-            if exited is not None and not exited.done():
+            if exited is None:  # of an earlier daemon: its end overtook our question for the state
+                exited = self._unclaimed[body["exec_id"]] = asyncio.get_running_loop().create_future()
+            if not exited.done():
                 exited.set_result(msgspec.convert(body, ExecExit))
         elif name == "attach-end":
             ended = self._attached.pop(body["attach"], None)
@@ -369,6 +395,16 @@ class Shim:
             self.ended.set_result(None)
 
 
+@contextlib.contextmanager
+def _plan_file(plan: dict[str, Any]) -> Iterator[int]:
+    """A plan as a file in memory, for the launcher alone: it never enters the shim's memory."""
+    fd = files.memfd("onggi-plan", marshal.dumps(plan))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def _attach_body(early: bytes, options: AttachOptions) -> dict[str, Any]:
     return {**msgspec.structs.asdict(options), "early": bytes(early)}
 
@@ -391,11 +427,9 @@ def read_exit_record(path: str) -> ExitRecord | None:
         raise Corrupt(f"exit record {path} is corrupt: {error}") from None
 
 
-def lost_record(pid: int = 0) -> ExitRecord:
+def lost_record(pid: int = 0, error: str = "the container's shim was lost") -> ExitRecord:
     """What is said of a run whose end nobody saw; 255 is what dockerd says then."""
-    return ExitRecord(
-        exit_code=255, pid=pid, finished_at=time.time_ns(), lost=True, error="the container's shim was lost"
-    )
+    return ExitRecord(exit_code=255, pid=pid, finished_at=time.time_ns(), lost=True, error=error)
 
 
 class Zygote:
@@ -416,7 +450,7 @@ class Zygote:
             ours, theirs = socket.socketpair()
             with theirs:
                 try:
-                    self.pid = spawn_zygote(theirs.fileno())
+                    self.pid = spawn_zygote(theirs.fileno(), self._paths.exec_root)
                 except OSError:
                     ours.close()
                     raise

@@ -7,38 +7,43 @@ with neither it goes nowhere. `timeout` kills it. Its end is told when its outpu
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from onggi.kernel import processes
-from onggi.spawn import console, join
 from onggi.spawn.attach import Client
+from onggi.spawn.launcher import Order
 from onggi.spawn.loop import IN
 from onggi.spawn.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
 
+    from onggi.spawn.launcher import Launcher
+    from onggi.spawn.plan import StepFailed
     from onggi.spawn.shim import Shim
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
 
 
 class Exec:
     """Owns the process's pidfd and streams; is in `shim.execs` from start to end."""
 
     __slots__ = (
-        "_capture", "_exit_status", "_finished_at", "_shim", "_size", "_timed_out", "_timeout", "_timer",
-        "id", "pid",
-        "pidfd", "started_at", "streams",
+        "_capture", "_exit_status", "_finished_at", "_on_start", "_shim", "_size", "_timed_out", "_timeout",
+        "_timer", "failure", "id", "note", "pid", "pidfd", "started_at", "streams",
     )  # fmt: skip
 
     def __init__(self, shim: Shim, request: Any, number: int, client_fd: int) -> None:
         self._shim = shim
         self.id: str = request["exec_id"]
+        self.note: bytes = request["note"]
         self.pid = 0
         self.pidfd = -1
         self.started_at = 0
+        self.failure: StepFailed | None = None
         self._exit_status = 0
         self._finished_at = 0
         self._timed_out = False
@@ -50,32 +55,53 @@ class Exec:
         if client_fd >= 0:
             self.streams.attach(Client(shim.loop, client_fd, number, request["attach"], self.streams))
         self.streams.prepare(
-            terminal=request["plan"]["terminal"],
+            terminal=request["terminal"],
             stdin=request["stdin"],
             stdin_once=True,  # an exec has one client, and his end of file is its own
             output=client_fd >= 0 or self._capture > 0,
             capture=self._capture,
         )
 
-    def start(self, plan: dict[str, Any], init_pidfd: int) -> None:
-        """Start the process. Raises StepFailed; the client's connection is then given back, unused."""
+    def start(self, plan_fd: int, init_pidfd: int, on_start: Callable[[], None]) -> None:
+        """Begin to start the process; `on_start` tells that it runs, or that it failed. Raises OSError.
+
+        Where it failed, the client's connection is given back, unused.
+        """
+        order = Order(plan_fd, self.streams.child_fds, self._size, init_pidfd=init_pidfd)
+        self._on_start = on_start
         try:
-            started = join.join(plan, *self.streams.child_fds, init_pidfd=init_pidfd)
-        except BaseException:
-            for client in self.streams.clients:
-                client.drop()
-            self.streams.clients.clear()
-            self.streams.abandon()
+            self._shim.launch(order, self._launched)
+        except OSError:
+            self._give_back()
             raise
-        self.started_at = time.time_ns()
-        self.pid, self.pidfd = started.pid, started.pidfd
         self._shim.execs[self.id] = self
-        if started.console_fd is not None and self._size[0]:
-            console.resize(started.console_fd, *self._size)
+
+    def _launched(self, launcher: Launcher) -> None:
+        self.failure = launcher.failure
+        if self.failure is not None:
+            del self._shim.execs[self.id]
+            self._give_back()
+            self._on_start()
+            return
+        self.started_at = time.time_ns()
+        self.pid, self.pidfd = launcher.process, launcher.pidfd
         self._shim.loop.watch(self.pidfd, IN, self._ended)
         if self._timeout:
             self._timer = self._shim.loop.call_later(self._timeout, self._time_out)
-        self.streams.running(started.console_fd)
+        self._on_start()
+        self.streams.running(launcher.console_fd)
+        if self._shim.status != "running":
+            self.kill()  # it came too late to be killed with the others
+
+    def _give_back(self) -> None:
+        for client in self.streams.clients:
+            client.drop()
+        self.streams.clients.clear()
+        self.streams.abandon()
+
+    def facts(self) -> dict[str, Any]:
+        """What a daemon that comes later is told of it."""
+        return {"exec_id": self.id, "note": self.note, "pid": self.pid, "started_at": self.started_at}
 
     def kill(self) -> None:
         """Kill the process; its end is seen as any other."""
@@ -105,13 +131,14 @@ class Exec:
 
     def _drained(self) -> None:
         status = self._exit_status
-        self._shim.exec_ended(
-            self,
-            {
-                "exec_id": self.id,
-                "exit_code": status if status >= 0 else 128 - status,
-                "output": bytes(self.streams.captured),
-                "timed_out": self._timed_out,
-                "finished_at": self._finished_at,
-            },
-        )
+        self._shim.exec_ended(self, self.result(status if status >= 0 else 128 - status))
+
+    def result(self, exit_code: int) -> dict[str, Any]:
+        """What is told of the end."""
+        return {
+            "exec_id": self.id,
+            "exit_code": exit_code,
+            "output": bytes(self.streams.captured),
+            "timed_out": self._timed_out,
+            "finished_at": self._finished_at,
+        }

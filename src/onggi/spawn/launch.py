@@ -180,14 +180,14 @@ class _Run:
         """Answer the child until it has executed, waits at the fifo, or failed."""
         assert self.sock is not None
         while True:
-            message, fd = receive(self.sock)
+            message, fds = receive(self.sock)
             if message is None:
                 return
             if message[0] == "hooks":
                 host.run(self.plan["hooks"], self.parent)
                 self._say_go()
             elif message[0] == "console":
-                self.console_fd = fd
+                self.console_fd = fds[0]
             elif message[0] == "ready":
                 return
             else:

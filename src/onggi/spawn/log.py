@@ -104,9 +104,9 @@ class JsonLog:
     """The log of one container. Raises OSError from the constructor only."""
 
     __slots__ = (
-        "_attrs", "_compress", "_compressing_fd", "_dropped", "_fd", "_last", "_max_bytes", "_max_files",
+        "_attrs", "_compress", "_dropped", "_fd", "_last", "_max_bytes", "_max_files",
         "_path",
-        "_reason", "_rests", "_second", "_second_text", "_size", "written",
+        "_reason", "_rests", "_second", "_second_text", "_size", "compressing_pid", "written",
     )  # fmt: skip
 
     def __init__(self, path: str, *, max_bytes: int, max_files: int, compress: bool, attrs: bytes) -> None:
@@ -115,7 +115,7 @@ class JsonLog:
         self._max_files = max_files
         self._compress = compress
         self._attrs = b'"attrs":' + attrs + b"," if attrs else b""
-        self._compressing_fd = -1
+        self.compressing_pid = 0  # a child of ours, or 0
         self._rests = [b"", b"", b""]
         self._dropped, self._reason = 0, ""
         self._second, self._second_text = -1, b""
@@ -162,8 +162,6 @@ class JsonLog:
         if self._dropped:
             self._append(b"")
         os.close(self._fd)
-        if self._compressing_fd >= 0:
-            os.close(self._compressing_fd)
 
     def _suffix(self, stream: int) -> bytes:
         now = time.time_ns()
@@ -241,7 +239,7 @@ class JsonLog:
         os.close(self._fd)
         self._fd, self._size = fd, 0
         if self._compress:
-            self._compressing_fd = compress_apart(f"{self._path}.1")
+            self.compressing_pid = compress_apart(f"{self._path}.1")
         return True
 
     def _shift(self) -> None:
@@ -253,10 +251,9 @@ class JsonLog:
         _rename(self._path, f"{self._path}.1")
 
     def _wait_for_compression(self) -> None:
-        if self._compressing_fd >= 0:
-            os.read(self._compressing_fd, 1)  # end of file: the compressing process is done
-            os.close(self._compressing_fd)
-            self._compressing_fd = -1
+        if self.compressing_pid:
+            os.waitpid(self.compressing_pid, 0)
+            self.compressing_pid = 0
 
 
 _NOTICE = _HEAD + b"onggi: "
@@ -298,28 +295,18 @@ def instant(text: bytes) -> int:
 
 
 def compress_apart(path: str) -> int:
-    """Compress `path` into `path.gz` in a process of its own; a descriptor that ends when that has.
-
-    The process is nobody's child (forked twice), is gentle to the machine, and holds nothing of the shim's.
-    """
-    ours, theirs = os.pipe()
+    """Compress `path` into `path.gz` in a child of its own, gentle to the machine; its pid, for waitpid."""
     pid = os.fork()
     if pid == 0:
-        status = 1
         try:
-            if os.fork() == 0:
-                _compress_here(path, theirs)
-            status = 0
+            _compress_here(path)
         finally:
-            os._exit(status)
-    os.waitpid(pid, 0)
-    os.close(theirs)
-    return ours
+            os._exit(0)
+    return pid
 
 
-def _compress_here(path: str, done_fd: int) -> None:
-    os.dup2(done_fd, 3)
-    os.closerange(4, 65536)
+def _compress_here(path: str) -> None:
+    os.closerange(3, 65536)
     os.nice(10)
     import zlib  # in this process only: the shim does not pay for it
 

@@ -57,6 +57,9 @@ class Loop:
     def stop(self) -> None:
         self._turning = False
 
+    def close(self) -> None:
+        self._epoll.close()
+
     def run(self) -> None:
         """Turn until `stop`."""
         self._turning = True

@@ -20,14 +20,18 @@ Requests to the zygote
     spawn        id, shim_dir, container_dir; fd: the shim's end of a socketpair            -> pid
 Requests to a shim
     hello        version                                                                    -> as state
-    start        plan, terminal, stdin, stdin_once, rows, columns, log, oom_dir             -> pid, started_at
-    exec         exec_id, plan, terminal, stdin, rows, columns, attach, capture, timeout;
-                 fd: the client's socket where attach is not None                           -> pid, started_at
+    start        terminal, stdin, stdin_once, rows, columns, log, oom_dir;
+                 fd: a file with the marshalled plan                                        -> pid, started_at
+    exec         exec_id, terminal, stdin, rows, columns, attach, capture, timeout, note (bytes for the
+                 next daemon, or empty: not his business);
+                 fds: the plan, and the client's socket where attach is not None            -> pid, started_at
     attach       stdin, stdout, stderr, framed, detach_keys, early; fd: the client's socket -> nothing
     resize       exec_id ("" is init), rows, columns                                        -> nothing
     signal       exec_id, signal                                                            -> nothing
     close-stdin  exec_id                                                                    -> nothing
-    state        -> version, shim_pid, status (new, running, ended), pid, started_at, execs
+    state        -> version, shim_pid, status (new, starting, running, ended), pid, started_at;
+                 execs: exec_id, note, pid, started_at, of each with a note that runs;
+                 ended_execs: the same with exit_code and finished_at, the last sixteen
     log-wait     seen -> written (bytes of log in this run); waits until more than seen, or the end
     quit         ends a shim that has not started anything                                  -> nothing
 Events of a shim

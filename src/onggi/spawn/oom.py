@@ -12,25 +12,31 @@ from __future__ import annotations
 import os
 
 
+def open_watch(directory: str) -> OomWatch:
+    """Watch a memory cgroup from now on. Raises OSError where the directory is none."""
+    urgent = not os.path.exists(f"{directory}/memory.oom_control")
+    name = "memory.events" if urgent else "memory.oom_control"
+    counter_fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    if urgent:
+        return OomWatch(os.dup(counter_fd), counter_fd, urgent=True)
+    fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    control = os.open(f"{directory}/cgroup.event_control", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(control, f"{fd} {counter_fd}".encode())
+    finally:
+        os.close(control)
+    return OomWatch(fd, counter_fd, urgent=False)
+
+
 class OomWatch:
-    """Watches one memory cgroup. `fd` polls readable (v1) or PRI (v2); `count` is the number of kills so
-    far."""
+    """Watches one memory cgroup. `fd` polls readable (v1) or PRI (v2, `urgent`); `count` is the number of
+    kills so far. Owns both descriptors."""
 
-    __slots__ = ("_counter_fd", "fd", "urgent")
+    __slots__ = ("counter_fd", "fd", "urgent")
 
-    def __init__(self, directory: str) -> None:
-        """Raises OSError where the directory is no memory cgroup."""
-        self.urgent = not os.path.exists(f"{directory}/memory.oom_control")
-        name = "memory.events" if self.urgent else "memory.oom_control"
-        self._counter_fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        self.fd = self._counter_fd
-        if not self.urgent:
-            self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            control = os.open(f"{directory}/cgroup.event_control", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(control, f"{self.fd} {self._counter_fd}".encode())
-            finally:
-                os.close(control)
+    def __init__(self, fd: int, counter_fd: int, *, urgent: bool) -> None:
+        self.fd, self.counter_fd = fd, counter_fd
+        self.urgent = urgent
 
     def acknowledge(self) -> bool:
         """Take the notice; False when it means that the cgroup is being removed."""
@@ -41,7 +47,7 @@ class OomWatch:
     def count(self) -> int:
         """Kills since the cgroup was made; -1 when it is gone."""
         try:
-            text = os.pread(self._counter_fd, 4096, 0)
+            text = os.pread(self.counter_fd, 4096, 0)
         except OSError:
             return -1
         for line in text.splitlines():
@@ -50,6 +56,5 @@ class OomWatch:
         return 0  # version 1 before 4.13 does not say
 
     def close(self) -> None:
-        os.close(self._counter_fd)
-        if self.fd != self._counter_fd:
-            os.close(self.fd)
+        os.close(self.counter_fd)
+        os.close(self.fd)

@@ -2,7 +2,7 @@
 
     containers/ID/exit.json   {"exit_code", "signal", "oom_killed", "pid", "started_at", "finished_at",
     "error"}
-    shims/ID/state            lines of `word value`: shim PID, init PID, init_start TICKS, started_at NS
+    shims/ID/state            lines of `word value`: shim PID, init PID, init_start TICKS
 
 The exit record is written under another name and renamed: a reader sees all of it or none, whoever is killed
 at
@@ -38,11 +38,9 @@ def remove_exit(container_dir: str) -> None:
         return
 
 
-def write_state(shim_dir: str, init_pid: int, started_at: int) -> None:
+def write_state(shim_dir: str, shim_pid: int, init_pid: int) -> None:
     """Say who supervises and who is supervised; for people and for crash recovery."""
-    lines = (
-        f"shim {os.getpid()}\ninit {init_pid}\ninit_start {start_ticks(init_pid)}\nstarted_at {started_at}\n"
-    )
+    lines = f"shim {shim_pid}\ninit {init_pid}\ninit_start {start_ticks(init_pid)}\n"
     _replace(f"{shim_dir}/{STATE}", lines.encode())
 
 

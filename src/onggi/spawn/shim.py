@@ -10,36 +10,41 @@ record is on disk, then the cgroup is gone, and only then anybody is told; the s
 attached client has the last byte, but its directory is free for the next run before that.
 
 Failpoints: shim.bound, shim.started, shim.init-ended, shim.drained, shim.recorded, shim.undone, shim.told.
-Messages: messages.py. Not here: what a process's streams do (streams.py), how it is started (launch.py,
-join.py).
+Messages: messages.py. Not here: what a process's streams do (streams.py), how it is started (launcher.py).
 """
 
 from __future__ import annotations
 
 import _socket
 import os
-import signal
 import time
 
 from onggi import failpoints
 from onggi.kernel import processes
 from onggi.kernel.namespaces import CLONE_NEWPID
-from onggi.spawn import console, launch, messages, record
+from onggi.spawn import host, messages, record
 from onggi.spawn.attach import Client
 from onggi.spawn.execs import Exec
+from onggi.spawn.launcher import Launcher, Order
 from onggi.spawn.log import JsonLog
 from onggi.spawn.loop import IN, OUT, PRI, Loop
 from onggi.spawn.messages import Channel, Closed, ProtocolError
-from onggi.spawn.oom import OomWatch
-from onggi.spawn.plan import StepFailed
 from onggi.spawn.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable
     from typing import Any
 
-NEW, RUNNING, ENDED = "new", "running", "ended"
+    from onggi.spawn.oom import OomWatch
+    from onggi.spawn.plan import StepFailed
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
+
+NEW, STARTING, RUNNING, ENDED = "new", "starting", "running", "ended"
 REAP_SECONDS = 10.0
+KEPT_EXECS = 16
 
 
 class Refused(Exception):
@@ -55,7 +60,9 @@ class Shim:
         self.shim_dir = shim_dir
         self.container_dir = container_dir
         self.status = NEW
-        self.plan: dict[str, Any] = {}
+        self.undo: list[Any] = []
+        self.clone = 0
+        self.launchers: list[Launcher] = []
         self.pid = 0
         self.pidfd = -1
         self.started_at = 0
@@ -64,6 +71,7 @@ class Shim:
         self.oom: OomWatch | None = None
         self.oom_kills = 0
         self.execs: dict[str, Exec] = {}
+        self.ended_execs: list[dict[str, Any]] = []  # whose daemon may have died before it heard of it
         self.channels: list[Channel] = []
         self.log_waits: list[tuple[Channel, int, int]] = []  # channel, request, seen
         self.log: JsonLog | None = None
@@ -75,10 +83,19 @@ class Shim:
     def run(self) -> None:
         self.loop.run()
 
+    def close(self) -> None:
+        """Let go of what is left; a shim's process just ends instead."""
+        for channel in self.channels:
+            channel.close()
+        self.loop.close()
+
     # --- connections -------------------------------------------------------------------------
 
     def _bind(self) -> None:
-        os.makedirs(self.shim_dir, 0o700, exist_ok=True)
+        try:
+            os.mkdir(self.shim_dir, 0o700)
+        except FileExistsError:
+            pass  # a shim that was killed, or somebody keeps something in it
         dir_fd = os.open(self.shim_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in ("sock", record.STATE):  # of a shim that was killed
@@ -155,9 +172,6 @@ class Shim:
     def _serve(self, channel: Channel, number: int, verb: str, body: Any, fds: list[int]) -> None:
         try:
             served = _VERBS[verb](self, channel, number, body, fds)
-        except StepFailed as error:
-            facts = {"step": error.step, "argument": error.argument, "errno": error.errno, "text": error.text}
-            self._send(channel, -number, "step", facts)
         except OSError as error:
             self._send(channel, -number, "os", {"errno": error.errno or 0, "text": _describe(error)})
         except Refused as error:
@@ -184,55 +198,82 @@ class Shim:
             "status": self.status,
             "pid": self.pid,
             "started_at": self.started_at,
-            "execs": list(self.execs),
+            "execs": [instance.facts() for instance in self.execs.values() if instance.note],
+            "ended_execs": self.ended_execs,
         }
 
     def start(self, channel: Channel, number: int, body: Any, fds: list[int]) -> Any:
-        """Start init. After a failure the shim is of no use, and ends."""
+        """Start init; answered when it runs. After a failure the shim is of no use, and ends."""
         if self.status != NEW:
             raise Refused(f"container {self.id} is already started")
         try:
             record.remove_exit(self.container_dir)
             if body["log"] is not None:
                 self.log = self.streams.log = JsonLog(**body["log"])
-            self._launch(body)
-        except (StepFailed, OSError):
-            self.streams.abandon()
-            self._remove_own_files()
-            self.status = ENDED
+            self.streams.prepare(
+                terminal=body["terminal"],
+                stdin=body["stdin"],
+                stdin_once=body["stdin_once"],
+                output=True,
+                capture=0,
+            )
+            size = (body["rows"], body["columns"])
+            order = Order(
+                fds[0], self.streams.child_fds, size, shim_dir=self.shim_dir, oom_dir=body["oom_dir"]
+            )
+            self.launch(order, lambda launcher: self._started(channel, number, launcher))
+        except OSError:
+            self._give_up()
             raise
-        failpoints.hit("shim.started")
-        return {"pid": self.pid, "started_at": self.started_at}
+        self.status = STARTING
+        return None
 
-    def _launch(self, body: Any) -> None:
-        self.plan = plan = body["plan"]
-        self.streams.prepare(
-            terminal=plan["terminal"],
-            stdin=body["stdin"],
-            stdin_once=body["stdin_once"],
-            output=True,
-            capture=0,
-        )
-        if not plan["clone"] & CLONE_NEWPID:
-            processes.set_child_subreaper()  # what init leaves behind becomes ours, and is killed with it
-        started = launch.launch(plan, *self.streams.child_fds)
+    def launch(self, order: Order, on_end: Callable[[Launcher], None]) -> None:
+        """Begin a launch. While there is one we are a subreaper: what it makes becomes our child."""
+        processes.set_child_subreaper()
+
+        def ended(launcher: Launcher) -> None:
+            self.launchers.remove(launcher)
+            if launcher.failure is not None and launcher.undo:  # it was killed half-way
+                kill_strays(self._known())
+                host.run_all(launcher.undo, host.Parent(0))
+            on_end(launcher)
+            if not self.launchers and self.clone & CLONE_NEWPID:
+                processes.set_child_subreaper(subreaper=False)
+            self.maybe_end()
+
+        self.launchers.append(Launcher(self.loop, order, ended))
+
+    def _started(self, channel: Channel, number: int, launcher: Launcher) -> None:
+        if launcher.failure is not None:
+            self._send(channel, -number, *_failure(launcher.failure))
+            self._give_up()
+            return
         self.started_at = time.time_ns()
-        self.pid, self.pidfd = started.pid, started.pidfd
+        self.pid, self.pidfd, self.oom = launcher.process, launcher.pidfd, launcher.oom
+        self.undo, self.clone = launcher.undo, launcher.clone
         self.status = RUNNING
-        self.plan = {"undo": plan["undo"], "clone": plan["clone"]}  # the rest is memory that nobody needs
-        self._watch_oom(body["oom_dir"])
-        if started.console_fd is not None and body["rows"]:
-            console.resize(started.console_fd, body["rows"], body["columns"])
-        record.write_state(self.shim_dir, self.pid, self.started_at)
+        if self.oom is not None:
+            self.loop.watch(self.oom.fd, PRI if self.oom.urgent else IN, self._oom_notice)
         self.loop.watch(self.pidfd, IN, self._init_ended)
-        self.streams.running(started.console_fd)
-        if not plan["clone"] & CLONE_NEWPID:
+        self.streams.running(launcher.console_fd)
+        if not self.clone & CLONE_NEWPID:
             self._reap_orphans()
+        failpoints.hit("shim.started")
+        self._send(channel, -number, "", {"pid": self.pid, "started_at": self.started_at})
+
+    def _known(self) -> set[int]:
+        """Our children by name; all others are orphans."""
+        return {
+            self.pid,
+            *(instance.pid for instance in self.execs.values()),
+            *(launcher.pid for launcher in self.launchers),
+            *(() if self.log is None else (self.log.compressing_pid,)),
+        }
 
     def _reap_orphans(self) -> None:
         """Now and then: processes that init left to us and that have ended. Ours by name are left alone."""
-        known = {self.pid, *(instance.pid for instance in self.execs.values())}
-        for pid in read_children() - known:
+        for pid in read_children() - self._known():
             os.waitpid(pid, os.WNOHANG)
         if self.status == RUNNING:
             self.loop.call_later(REAP_SECONDS, self._reap_orphans)
@@ -244,8 +285,17 @@ class Shim:
         if body["exec_id"] in self.execs:
             raise Refused(f"exec {body['exec_id']} is already running")
         instance = Exec(self, body, number, fds.pop() if body["attach"] is not None else -1)
-        instance.start(body["plan"], self.pidfd)
-        return {"pid": instance.pid, "started_at": instance.started_at}
+        instance.start(fds[0], self.pidfd, lambda: self._exec_started(channel, number, instance))
+        return None
+
+    def _exec_started(self, channel: Channel, number: int, instance: Exec) -> None:
+        if instance.failure is None:
+            facts = {"pid": instance.pid, "started_at": instance.started_at}
+            self._send(channel, -number, "", facts)
+        elif channel in self.channels:
+            self._send(channel, -number, *_failure(instance.failure))
+        else:
+            self.tell("exec-exit", instance.result(instance.failure.exit_code))
 
     def attach(self, channel: Channel, number: int, body: Any, fds: list[int]) -> Any:
         # Answered first: whatever the client does at once comes after the answer.
@@ -315,12 +365,6 @@ class Shim:
         self.tell("attach-end", {"attach": client.number, "reason": reason})
         self.maybe_end()
 
-    def _watch_oom(self, directory: str) -> None:
-        if not directory:
-            return
-        self.oom = OomWatch(directory)
-        self.loop.watch(self.oom.fd, PRI if self.oom.urgent else IN, self._oom_notice)
-
     def _oom_notice(self, events: int) -> None:
         assert self.oom is not None
         if self.oom.acknowledge():
@@ -345,8 +389,8 @@ class Shim:
         failpoints.hit("shim.init-ended")
         for instance in self.execs.values():
             instance.kill()
-        if not self.plan["clone"] & CLONE_NEWPID:
-            kill_strays({instance.pid for instance in self.execs.values()})
+        if not self.clone & CLONE_NEWPID:
+            kill_strays(self._known())
         self.streams.process_ended()
 
     def _drained(self) -> None:
@@ -358,7 +402,7 @@ class Shim:
         except OSError as error:
             result["error"] = f"the exit record could not be written: {_describe(error)}"
         failpoints.hit("shim.recorded")
-        failed = launch.finish(self.plan, self.pid)
+        failed = host.run_all(self.undo, host.Parent(self.pid))
         if failed and not result["error"]:
             result["error"] = "; ".join(failed)
         failpoints.hit("shim.undone")
@@ -391,8 +435,11 @@ class Shim:
     def exec_ended(self, instance: Exec, result: dict[str, Any]) -> None:
         """An exec's process is reaped and its output drained."""
         self.execs.pop(instance.id, None)
-        if self.status == ENDED and not self.plan["clone"] & CLONE_NEWPID:
-            kill_strays({other.pid for other in self.execs.values()})
+        if instance.note:
+            ended = {name: result[name] for name in ("exit_code", "finished_at")}
+            self.ended_execs = [*self.ended_execs[1 - KEPT_EXECS :], {**instance.facts(), **ended}]
+        if self.status == ENDED and not self.clone & CLONE_NEWPID:
+            kill_strays(self._known())
         self.tell("exec-exit", result)
         self.maybe_end()
 
@@ -425,8 +472,8 @@ class Shim:
         """End when the run has, and everybody has got everything."""
         if self.status != ENDED or self.listener is not None:
             return
-        waiting = self.execs or self.streams.clients or any(channel.wants_write for channel in self.channels)
-        if not waiting:
+        waiting = self.execs or self.launchers or self.streams.clients
+        if not waiting and not any(channel.wants_write for channel in self.channels):
             self.loop.stop()
 
 
@@ -442,6 +489,11 @@ _VERBS = {
     "log-wait": Shim.log_wait,
     "quit": Shim.quit,
 }
+
+
+def _failure(error: StepFailed) -> tuple[str, dict[str, Any]]:
+    """The answer that a failed step is."""
+    return "step", {"step": error.step, "argument": error.argument, "errno": error.errno, "text": error.text}
 
 
 def kill_strays(spared: set[int]) -> None:

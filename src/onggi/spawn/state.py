@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MESSAGE_BYTES = 1 << 16
+_RIGHTS_BYTES = _socket.CMSG_SPACE(4 * 4)
 
 
 class Child:
@@ -78,28 +79,28 @@ def channel() -> tuple[_socket.socket, _socket.socket]:
     return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC, 0)
 
 
-def send(sock: _socket.socket, message: tuple[Any, ...], fd: int | None = None) -> None:
+def send(sock: _socket.socket, message: tuple[Any, ...], *fds: int) -> None:
     data = marshal.dumps(message)
-    if fd is None:
+    if not fds:
         sock.send(data, _socket.MSG_NOSIGNAL)
         return
-    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, sys.byteorder))]
-    sock.sendmsg([data], rights, _socket.MSG_NOSIGNAL)
+    rights = b"".join([fd.to_bytes(4, sys.byteorder) for fd in fds])
+    sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)], _socket.MSG_NOSIGNAL)
 
 
-def receive(sock: _socket.socket) -> tuple[tuple[Any, ...] | None, int | None]:
-    """The next message and its descriptor; (None, None) at the end of file."""
+def receive(sock: _socket.socket) -> tuple[tuple[Any, ...] | None, list[int]]:
+    """The next message and its descriptors; (None, []) at the end of file."""
     try:
-        data, ancillary, _, _ = sock.recvmsg(_MESSAGE_BYTES, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, _, _ = sock.recvmsg(_MESSAGE_BYTES, _RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
-        return None, None
+        return None, []
     if not data:
-        return None, None
-    fd = None
+        return None, []
+    fds = []
     for level, kind, rights in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-            fd = int.from_bytes(rights[:4], sys.byteorder)
-    return marshal.loads(data), fd
+            fds = [int.from_bytes(rights[at : at + 4], sys.byteorder) for at in range(0, len(rights), 4)]
+    return marshal.loads(data), fds
 
 
 def failure(step: tuple[Any, ...], error: BaseException) -> StepFailed:

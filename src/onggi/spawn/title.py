@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import os
 
+_area: tuple[int, int] = (0, 0)
 
-def set_title(title: str, name: str) -> None:
-    """Show `title` as the command line (cut to the room there is) and `name` (15 bytes) as the command."""
-    # Plain reads and writes: making a ctypes buffer after the fork costs each shim 0.5 MiB of copied pages.
-    comm_fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
-    os.write(comm_fd, name.encode()[:15])
-    os.close(comm_fd)
+
+def prepare() -> None:
+    """Find out where our arguments lie; they lie there in forked children, too."""
+    global _area
     stat_fd = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
     stat = os.read(stat_fd, 4096)
     os.close(stat_fd)
     fields = stat[stat.rindex(b")") + 2 :].split()
-    start, end = int(fields[45]), int(fields[46])
+    _area = (int(fields[45]), int(fields[46]))  # zeros where they are hidden from us
+
+
+def set_title(title: str, name: str) -> None:
+    """Show `title` as the command line (cut to the room there is) and `name` (15 bytes) as the command."""
+    # Plain reads and writes: making a ctypes buffer after the fork costs each shim copied pages.
+    comm_fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(comm_fd, name.encode()[:15])
+    os.close(comm_fd)
+    start, end = _area
     if not start < end:
-        return  # hidden from us: the title stays what it was
+        return  # the title stays what it was
     text = title.encode()[: end - start - 1]
     mem_fd = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
     try:

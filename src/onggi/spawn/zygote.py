@@ -5,7 +5,7 @@ dumpable, in no working directory. It waits for "spawn" requests on one inherite
 end of file; shims are sessions of their own and live on. It has no state: killing it loses nothing.
 
 What is imported here is shared by all shims as long as nobody writes to it. gc.freeze() keeps the collector
-from doing so (it would touch every object's header).
+from doing so (it would touch every object's header); what a shim does use lies together (packing.py).
 """
 
 from __future__ import annotations
@@ -13,37 +13,53 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
 import sys
 from _socket import socket as _Socket
 
+from onggi import jsontext as _jsontext  # noqa: F401  what launchers use, and shims do not, comes first
 from onggi.kernel import processes
-from onggi.spawn import title
-from onggi.spawn.messages import Channel, Closed, ProtocolError
-from onggi.spawn.shim import Shim
+from onggi.spawn import host as _host  # noqa: F401
+from onggi.spawn import join as _join  # noqa: F401
+from onggi.spawn import launch as _launch  # noqa: F401
+from onggi.spawn import packing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any, NoReturn
+else:
+    import _signal as signal  # the signal module imports enum, 6 ms
+
+packing.fill_holes()
+
+from onggi.spawn import rehearsal, title  # noqa: E402
+from onggi.spawn.messages import Channel, Closed, ProtocolError  # noqa: E402
+from onggi.spawn.shim import Shim  # noqa: E402
 
 
-def main(channel_fd: int) -> NoReturn:
+def main(channel_fd: int, exec_root: str) -> NoReturn:
     """Serve until the daemon is gone. Entry of the process."""
     processes.set_dumpable(dumpable=False)  # /proc/PID of shims and children is closed to others of their uid
-    os.closerange(
-        channel_fd + 1, 1 << 20
-    )  # what the daemon itself had inherited: shims would hold it for ever
+    os.closerange(channel_fd + 1, 1 << 20)  # what the daemon had inherited: shims would hold it for ever
     os.setsid()  # a terminal's ctrl-c is for the daemon
     os.chdir("/")
     os.umask(0o022)
-    title.set_title("onggi-zygote", "onggi-zygote")
+    title.prepare()
+    title.set_title(f"onggi-zygote {exec_root}", "onggi-zygote")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        # Shims are ended by their containers only. A handler, not SIG_IGN, which execve would hand on.
+        signal.signal(number, _stay)
+    try:
+        rehearsal.rehearse(f"{exec_root}/rehearsal-{os.getpid()}")
+    except OSError as error:
+        sys.stderr.write(f"onggi-zygote: no rehearsal, shims will need more memory: {error}\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are reaped by the kernel
     channel = Channel(_Socket(fileno=channel_fd))
     gc.collect()
     gc.freeze()
     try:
         serve(channel)
-    except (Closed, KeyboardInterrupt):
+    except Closed:
         os._exit(0)
     except ProtocolError as error:
         sys.stderr.write(f"onggi-zygote: {error}\n")
@@ -79,10 +95,7 @@ def become_shim(channel: Channel, body: Any, fd: int) -> NoReturn:
         os.dup2(0, 2)  # /dev/null: the daemon's stderr may be a pipe that somebody waits for
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-            # Ended by its container only; a handler, not SIG_IGN, which children would inherit over execve.
-            signal.signal(number, _stay)
-        title.set_title(f"onggi-shim {body['id']}", "onggi-shim")
+        title.set_title(f"onggi-shim {body['shim_dir']}", "onggi-shim")
         Shim(body["id"], body["shim_dir"], body["container_dir"], _Socket(fileno=fd)).run()
         status = 0
     except BaseException:
@@ -93,7 +106,7 @@ def become_shim(channel: Channel, body: Any, fd: int) -> NoReturn:
 
 
 def _stay(number: int, frame: object) -> None:
-    """Supervision ends with the container, not before."""
+    """A zygote ends with its daemon, a shim with its container, not before."""
 
 
 def _leave_traceback(container_dir: str) -> None:
