@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 READ_BYTES = 128 << 10
 RATIO_FREE = 1 << 30
 MAX_RATIO = 500
+XZ_MEMORY_BYTES = 256 << 20  # xz -9 takes 65 MiB; a stream may ask for 4 GiB of dictionary
 
 MAGIC = (
     ("gzip", b"\x1f\x8b\x08"),
@@ -238,7 +239,7 @@ def _zstd_decoder() -> Any:
 DECODERS: dict[str, Callable[[], Any]] = {
     "gzip": _Gzip,
     "zstd": _zstd_decoder,
-    "xz": lzma.LZMADecompressor,
+    "xz": lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES),
     "bzip2": bz2.BZ2Decompressor,
 }
 

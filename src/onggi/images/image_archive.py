@@ -18,7 +18,7 @@ from onggi.images.tar.reader import Reader
 from onggi.spec import digest as digests
 
 DOCUMENTS = ("manifest.json", "index.json", "oci-layout", "repositories")
-DOCUMENT_BYTES = 16 << 20
+DOCUMENT_BYTES = 8 << 20
 MEMBERS_MAX = 100_000
 BLOBS = "blobs/sha256/"
 Report = Callable[[str, int, int], None]  # name of the member, bytes so far, bytes in all
@@ -34,7 +34,7 @@ class Archive:
 
     def digest(self, name: str) -> str:
         """The blob of a name, through links. Raises InvalidParameter."""
-        wanted, seen = clean(name.encode()), 0
+        wanted, seen = clean(encoded(name)), 0
         while wanted in self.links and seen < 40:
             wanted, seen = self.links[wanted], seen + 1
         if wanted not in self.blobs:
@@ -55,12 +55,20 @@ def read(staging: Staging, stream: Source, report: Report) -> Archive:
         if entry.kind == DIRECTORY:
             continue
         if name in seen:
-            raise InvalidParameter(f"invalid archive: {name} comes twice")
+            raise InvalidParameter(f"invalid archive: {shown(entry.name)} comes twice")
         seen.add(name)
         _member(staging, archive, reader, entry, name, report)
     while packed.read(1 << 20):
         pass
     return archive
+
+
+def encoded(name: str) -> bytes:
+    """A name out of a document. Raises InvalidParameter for what is no text (half a surrogate pair)."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidParameter(f"invalid archive: the name {name!r} is not text") from None
 
 
 def clean(name: bytes) -> str:
@@ -76,14 +84,12 @@ def _member(
     staging: Staging, archive: Archive, reader: Reader, entry: Entry, name: str, report: Report
 ) -> None:
     if entry.kind == SYMLINK:
-        target = posixpath.normpath(
-            posixpath.join(posixpath.dirname(name), entry.linkname.decode("utf-8", "replace"))
-        )
-        archive.links[name] = clean(target.encode())
+        directory = posixpath.dirname(encoded(name))
+        archive.links[name] = clean(posixpath.normpath(posixpath.join(directory, entry.linkname)))
     elif entry.kind == HARD_LINK:
         archive.links[name] = clean(entry.linkname)
     elif entry.kind != REGULAR or entry.sparse is not None:
-        raise InvalidParameter(f"invalid archive: {name} is not a plain file")
+        raise InvalidParameter(f"invalid archive: {shown(entry.name)} is not a plain file")
     elif name in DOCUMENTS:
         if entry.size > DOCUMENT_BYTES:
             raise InvalidParameter(f"invalid archive: {name} has more than {DOCUMENT_BYTES} bytes")
@@ -96,7 +102,7 @@ def _stage(staging: Staging, reader: Reader, entry: Entry, name: str, report: Re
     expected = ""
     if name.startswith(BLOBS) and digests.is_hex64(name.removeprefix(BLOBS)):
         expected = digests.PREFIX + name.removeprefix(BLOBS)
-        if staging.known(expected):
+        if staging.sound(expected):
             return expected
 
     def pieces() -> Iterator[bytes]:
@@ -104,7 +110,7 @@ def _stage(staging: Staging, reader: Reader, entry: Entry, name: str, report: Re
         for piece in _pieces(reader):
             yield piece
             done += len(piece)
-            report(name, done, entry.size)
+            report(shown(entry.name), done, entry.size)
 
     return staging.blob(pieces(), expected)
 

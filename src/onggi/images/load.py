@@ -7,7 +7,7 @@ The commit point is Staging.publish: before it the store is as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -24,6 +24,7 @@ from onggi.spec import platform as platforms
 from onggi.spec import reference
 
 DEPTH_MAX = 4
+IMAGES_MAX = 2000  # in one archive: a small one may name the same manifest a million times
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -85,8 +86,10 @@ def _platform(staging: Staging, new: NewImage) -> platforms.Platform:
 def _from_docker(staging: Staging, archive: Archive, manifests: list[Found]) -> list[NewImage]:
     try:
         items = msgspec.json.decode(archive.documents["manifest.json"], type=list[Item])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParameter(f"invalid manifest.json: {error}") from None
+    if len(items) > IMAGES_MAX:
+        raise InvalidParameter(f"invalid manifest.json: it has {len(items)} images, {IMAGES_MAX} at most")
     found: list[NewImage] = []
     for item in items:
         config = archive.digest(item.config)
@@ -124,14 +127,24 @@ def _manifests(staging: Staging, archive: Archive) -> list[Found]:
         return []
     index = _document(documents.Index, archive.documents["index.json"], "index.json")
     found: list[Found] = []
+    steps = iter(range(IMAGES_MAX))
     for group, descriptor in enumerate(index.manifests):
-        _follow(staging, descriptor, _annotated(descriptor), group, found, 0)
+        _follow(staging, descriptor, _annotated(descriptor), group, found, 0, steps)
     return found
 
 
 def _follow(
-    staging: Staging, descriptor: documents.Descriptor, name: str, group: int, found: list[Found], depth: int
+    staging: Staging,
+    descriptor: documents.Descriptor,
+    name: str,
+    group: int,
+    found: list[Found],
+    depth: int,
+    steps: Iterator[int],
 ) -> None:
+    """`steps` runs out for an archive whose indexes name each other's manifests over and over."""
+    if next(steps, None) is None:
+        raise InvalidParameter(f"invalid archive: index.json leads to more than {IMAGES_MAX} manifests")
     digest = digests.check(descriptor.digest)
     if depth > DEPTH_MAX:
         raise InvalidParameter(f"invalid archive: indexes in indexes, deeper than {DEPTH_MAX}")
@@ -140,7 +153,7 @@ def _follow(
     data = staging.read(digest, documents.DOCUMENT_MAX_BYTES)
     if descriptor.media_type in documents.INDEXES:
         for inner in _document(documents.Index, data, f"index {digest}").manifests:
-            _follow(staging, inner, name, group, found, depth + 1)
+            _follow(staging, inner, name, group, found, depth + 1, steps)
     elif descriptor.media_type in documents.MANIFESTS and not _is_attestation(descriptor):
         manifest = _document(documents.Manifest, data, f"manifest {digest}")
         whole = [manifest.config.digest, *(layer.digest for layer in manifest.layers)]
@@ -198,5 +211,5 @@ def _rank(found: Found, wanted: list[platforms.Platform]) -> int:
 def _document(kind: type[documents.Document], data: bytes, name: str) -> documents.Document:
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParameter(f"invalid archive: {name}: {error}") from None

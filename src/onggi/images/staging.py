@@ -7,51 +7,47 @@ own.
         staging.publish([NewImage(...)])            the commit point: files into place, then rows in one
         transaction
 
-Leaving without publish removes everything again. After a crash in between, Images.open (collect.py) removes
-it. Two threads share a layer: the caller's hashes and writes the packed bytes, the other decompresses,
-hashes and unpacks; hashlib, isal and write(2) release the GIL.
+Leaving without publish removes everything again; after a crash in between collect.recover does.
+Two threads share a layer: the caller's hashes and writes the packed bytes, the other (unpacking.py)
+decompresses, hashes and unpacks; the next one may come in while up to WORKERS former ones are unpacked.
 A layer that came as xz or bzip2 is stored unpacked: the OCI specification has no media type for these.
 Failpoints: staging.unpacked, staging.blobs-committed, staging.layer-committed, staging.rows-written.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
-import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, Protocol
 
 import msgspec
 
 from onggi import failpoints
-from onggi.errors import Corrupt, InvalidParameter, System
+from onggi.errors import Corrupt, InvalidParameter, NoSpace
 from onggi.images import layout
-from onggi.images.apply import apply
+from onggi.images.collect import collect
 from onggi.images.compression import DigestReader, decompress, detect
 from onggi.images.images import Images, created_at
-from onggi.images.pipe import Pipe
+from onggi.images.unpacking import Unpacked, Unpacking
+from onggi.kernel.files import syncfs
 from onggi.spec import digest as digests
 from onggi.spec import image as documents
+from onggi.spec import timestamp
 from onggi.store import images as rows
 from onggi.store.blobs import Ingest
 
 CHUNK_BYTES = 256 << 10
+WORKERS = min(4, os.cpu_count() or 1)  # layers that are unpacked behind the one that comes in
+LAYERS_MAX = 400  # overlayfs takes 500 (OVL_MAX_STACK, fs/overlayfs/params.h)
 RECODED = ("xz", "bzip2")
 MEDIA = {
     "plain": documents.LAYER_TYPES["none"],
     "gzip": documents.OCI_LAYER_GZIP,
     "zstd": documents.OCI_LAYER_ZSTD,
 }
-
-
-class Unpacked(msgspec.Struct, frozen=True):
-    """A layer in an active snapshot of its own."""
-
-    key: str
-    diff_id: str
-    size: int
 
 
 class NewImage(msgspec.Struct, frozen=True):
@@ -80,20 +76,28 @@ class Staging:
     def __init__(self, images: Images) -> None:
         self._images = images
         self._sealed: dict[str, Ingest] = {}
+        self._working: dict[str, Unpacking] = {}  # blob -> its thread, oldest first
         self._unpacked: dict[str, Unpacked] = {}
-        self._failed: dict[str, BaseException] = {}
+        self._failed: dict[str, Exception] = {}
         self._pinned: list[str] = []
+        self._committed: list[str] = []
+        self._manifests: dict[tuple[str, ...], str] = {}
 
     def __enter__(self) -> Staging:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: object, *_: object) -> None:
         for ingest in self._sealed.values():
             ingest.discard()
+        for worker in self._working.values():
+            worker.abandon()
         for unpacked in self._unpacked.values():
             self._images.snapshots.remove(unpacked.key)
         with self._images.lock:
             self._images.pins.subtract(self._pinned)
+            self._images.pins += Counter()  # drops what fell to nothing
+            if failure is not None:
+                collect(self._images, self._committed)
 
     def document(self, data: bytes) -> str:
         """Stage a small document; returns its digest."""
@@ -106,6 +110,19 @@ class Staging:
                 return digest in self._sealed
             self._pin(digest)
             return True
+
+    def sound(self, digest: str) -> bool:
+        """Whether the blob is known and is what its name says. One that is damaged will be replaced by what
+        comes now.
+        """
+        if not self.known(digest):
+            return False
+        try:
+            if digest not in self._sealed:
+                self._images.blobs.verify(digest)
+        except Corrupt:
+            return False
+        return True
 
     def open(self, digest: str) -> BinaryIO:
         """A staged or stored blob, for reading. Raises Corrupt."""
@@ -156,7 +173,9 @@ class Staging:
         return digest
 
     def layer_of(self, digest: str) -> Unpacked | None:
-        """What was unpacked while the blob came in."""
+        """What was unpacked while the blob came in; waits for its end. Raises what unpacking raised."""
+        if digest in self._working:
+            self._settle(digest)
         if digest in self._failed:
             raise self._failed[digest]
         return self._unpacked.get(digest)
@@ -167,19 +186,27 @@ class Staging:
         Raises Corrupt, InvalidParameter for images that do not fit their layers; then nothing has changed.
         """
         prepared = [(new, self._check(new)) for new in wanted]
-        with self._images.lock:
-            for new, document in prepared:
-                self._stack(new, document.rootfs.diff_ids)
-            with self._images.database.transaction(durable=True):
+        for new, document in prepared:
+            self._stack(new, document.rootfs.diff_ids)
+        images = self._images
+        for new in wanted:
+            for digest in (new.config, new.manifest or self._manifest(new), *new.blobs):
+                self._commit_blob(digest)
+        failpoints.hit("staging.blobs-committed")
+        self._sync()
+        with images.lock:
+            with images.database.transaction(durable=True):
                 published = [self._insert(new, document) for new, document in prepared]
                 failpoints.hit("staging.rows-written")
-            layout.write(self._images)
+            layout.write(images)
         return published
 
     def _check(self, new: NewImage) -> documents.Image:
         data = self.read(new.config, documents.CONFIG_MAX_BYTES)
         document = documents.decode(documents.Image, data, f"configuration {new.config}")
         created_at(document, new.config)
+        for step in document.history or ():
+            timestamp.parse(step.created or "")
         if document.os and document.os != "linux":
             raise InvalidParameter(f"cannot load {document.os} image on linux")
         if len(document.rootfs.diff_ids) != len(new.blobs):
@@ -187,6 +214,8 @@ class Staging:
                 f"invalid manifest, layers length mismatch: expected {len(document.rootfs.diff_ids)}, "
                 f"got {len(new.blobs)}"
             )
+        if len(new.blobs) > LAYERS_MAX:
+            raise InvalidParameter(f"max depth exceeded: {len(new.blobs)} layers, {LAYERS_MAX} at most")
         for diff_id in document.rootfs.diff_ids:
             digests.check(diff_id)
         for digest in new.blobs:
@@ -194,8 +223,13 @@ class Staging:
         return document
 
     def _stack(self, new: NewImage, diff_ids: list[str]) -> None:
-        """Each layer that is not here yet becomes a committed snapshot, its blob moves into place."""
+        """Each layer that is not here yet becomes a committed snapshot. The lock is not held while one is
+        unpacked; what another load put there meanwhile is used.
+        """
         chain_ids = digests.chain_ids(diff_ids)
+        with self._images.lock:
+            for chain_id in chain_ids:
+                self._pin(chain_id)
         for position, (chain_id, diff_id, digest) in enumerate(
             zip(chain_ids, diff_ids, new.blobs, strict=True)
         ):
@@ -203,24 +237,28 @@ class Staging:
                 continue
             parent = chain_ids[position - 1] if position else ""
             unpacked = self._unpacked.pop(digest, None) or self._unpack_later(digest, parent)
-            if unpacked.diff_id != diff_id:
-                self._images.snapshots.remove(unpacked.key)
-                raise InvalidParameter(
-                    f"invalid diffID for layer {position}: expected {diff_id!r}, got {unpacked.diff_id!r}"
-                )
-            self._commit_blob(digest)
-            stackable = self._images.snapshots.stackable
-            with self._images.database.transaction():
-                self._images.snapshots.commit(unpacked.key, chain_id, parent if stackable else "")
-                layer = rows.LayerRow(chain_id, parent or None, diff_id, digest, unpacked.size)
-                rows.add_layer(self._images.database, layer)
+            try:
+                if unpacked.diff_id != diff_id:
+                    raise InvalidParameter(
+                        f"invalid diffID for layer {position}: expected {diff_id!r}, got {unpacked.diff_id!r}"
+                    )
+                self._commit_layer(unpacked, rows.LayerRow(chain_id, parent or None, diff_id, digest, 0))
+            finally:
+                self._images.snapshots.remove(unpacked.key)  # gone already where it was committed
             failpoints.hit("staging.layer-committed")
+
+    def _commit_layer(self, unpacked: Unpacked, row: rows.LayerRow) -> None:
+        images = self._images
+        with images.lock:
+            if rows.get_layer(images.database, row.chain_id):
+                return
+            with images.database.transaction():
+                parent = row.parent if images.snapshots.stackable else None
+                images.snapshots.commit(unpacked.key, row.chain_id, parent or "")
+                rows.add_layer(images.database, msgspec.structs.replace(row, size=unpacked.size))
 
     def _insert(self, new: NewImage, document: documents.Image) -> Published:
         manifest = new.manifest or self._manifest(new)
-        for digest in (new.config, manifest, *new.blobs):
-            self._commit_blob(digest)
-        failpoints.hit("staging.blobs-committed")
         row = rows.ImageRow(new.config, manifest, new.parent_id or None, created_at(document, new.config), 0)
         chain_ids = digests.chain_ids(document.rootfs.diff_ids)
         database = self._images.database
@@ -232,7 +270,26 @@ class Staging:
                 moved[name] = before
         return Published(new.config, moved)
 
+    def _sync(self) -> None:
+        """Layers and blobs reach the device before the rows that say so.
+
+        One syncfs(2) for all of them; see docs/decisions/0011-images-survive-a-power-cut.md.
+        """
+        fd = os.open(self._images.paths.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syncfs(fd)
+        except OSError as failure:  # what was written behind our back failed: the disk is full, or broken
+            if failure.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpace(f"write {self._images.paths.root}: no space left on device") from failure
+            raise
+        finally:
+            os.close(fd)
+
     def _manifest(self, new: NewImage) -> str:
+        """The digest of a generated manifest, made once for each image."""
+        known = self._manifests.get((new.config, *new.blobs))
+        if known:
+            return known
         layers = []
         for digest in new.blobs:
             with self.open(digest) as file:
@@ -244,14 +301,20 @@ class Staging:
         manifest = documents.Manifest(
             schema_version=2, media_type=documents.OCI_MANIFEST, config=config, layers=layers
         )
-        return self.document(documents.encode(manifest))
+        digest = self.document(documents.encode(manifest))
+        self._manifests[(new.config, *new.blobs)] = digest
+        return digest
 
     def _commit_blob(self, digest: str) -> None:
-        sealed = self._sealed.pop(digest, None)
-        if sealed is not None:
-            sealed.commit()
-        elif not self._images.blobs.exists(digest):
-            raise Corrupt(f"blob {digest} is missing from the store")
+        """Into place, and pinned until the rows are there."""
+        with self._images.lock:
+            sealed = self._sealed.pop(digest, None)
+            self._pin(digest)
+            if sealed is not None:
+                self._committed.append(digest)
+                sealed.commit()
+            elif not self._images.blobs.exists(digest):
+                raise Corrupt(f"blob {digest} is missing from the store")
 
     def _unpack_later(self, digest: str, parent: str) -> Unpacked:
         """Unpack a blob that is here, on top of its parent: copying snapshots, and layers that came
@@ -283,75 +346,26 @@ class Staging:
             self._sealed[digest] = ingest
         if worker is None:
             return
-        try:
-            unpacked = worker.finish(digest)
-        except Exception as error:
-            self._failed[digest] = error  # said by publish, if the blob is a layer of an image at all
+        if digest in self._working or digest in self._unpacked or digest in self._failed:
+            worker.abandon()  # the same layer again
             return
-        if digest in self._unpacked:
-            self._images.snapshots.remove(unpacked.key)
-        else:
-            self._unpacked[digest] = unpacked
+        worker.end()
+        self._working[digest] = worker
+        if len(self._working) > WORKERS:
+            self._settle(next(iter(self._working)))
+
+    def _settle(self, digest: str) -> None:
+        """Wait for a thread. A failure is said by layer_of, if the blob is a layer of an image at all."""
+        worker = self._working.pop(digest)
+        try:
+            self._unpacked[digest] = worker.finish(digest)
+        except Exception as error:
+            self._failed[digest] = error
         failpoints.hit("staging.unpacked")
 
     def _pin(self, digest: str) -> None:
         self._images.pins[digest] += 1
         self._pinned.append(digest)
-
-
-class Unpacking:
-    """A thread that decompresses, hashes and applies one layer to an active snapshot of its own."""
-
-    def __init__(self, images: Images, parent: str = "") -> None:
-        self._snapshots = images.snapshots
-        self.key = f"unpack-{secrets.token_hex(8)}"
-        self._pipe = Pipe()
-        self._result: Unpacked | None = None
-        self._error: BaseException | None = None
-        self._snapshots.create(self.key, parent, "unpack")
-        self._thread = threading.Thread(target=self._run, name=self.key)
-        self._thread.start()
-
-    def write(self, data: bytes) -> None:
-        """Some of the packed layer; ignored once unpacking has failed."""
-        try:
-            self._pipe.write(data)
-        except BrokenPipeError:
-            return
-
-    def finish(self, digest: str) -> Unpacked:
-        """Wait for the end. `digest` is that of the packed bytes. Raises what unpacking raised."""
-        self._pipe.end()
-        self._thread.join()
-        if self._result is None:
-            self._snapshots.remove(self.key)
-            raise self._error or System(f"layer {digest} was not unpacked")
-        return self._result if self._result.diff_id else msgspec.structs.replace(self._result, diff_id=digest)
-
-    def abandon(self) -> None:
-        """Stop and remove."""
-        self._pipe.end(OSError("the layer ended early"))
-        self._thread.join()
-        self._snapshots.remove(self.key)
-
-    def _run(self) -> None:
-        try:
-            plain = decompress(self._pipe)
-            packed = plain.compression != "plain"
-            stream = DigestReader(plain) if packed else plain
-            root_fd = os.open(self._snapshots.tree(self.key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                applied = apply(stream, root_fd, overlay_whiteouts=self._snapshots.whiteouts == "overlay")
-            finally:
-                os.close(root_fd)
-            while stream.read(1 << 20):
-                pass  # the digest is of all bytes, also of those behind the archive's trailer
-            diff_id = stream.digest if isinstance(stream, DigestReader) else ""
-            self._result = Unpacked(self.key, diff_id, applied.size)
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._pipe.close()
 
 
 class Pieces:

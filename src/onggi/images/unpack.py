@@ -142,6 +142,8 @@ class Unpacker:
         if not name:
             self._root(entry)
             return
+        if path.startswith(whiteouts.META) and b"/" in path and self._policy is not Policy.KEEP:
+            return  # in a directory of aufs's own (.wh..wh.plnk/...)
         parent_fd = self._parent(directory)
         if name.startswith(whiteouts.PREFIX) and self._policy is not Policy.KEEP:
             self._whiteout(parent_fd, directory, name)

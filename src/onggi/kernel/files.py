@@ -41,6 +41,7 @@ class _OpenHow(ctypes.Structure):
 _openat2 = syscall("openat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, path=1)
 _close_range = syscall("close_range", ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
 _fstatfs = syscall("fstatfs", ctypes.c_int, ctypes.c_void_p)
+_syncfs = syscall("syncfs", ctypes.c_int)
 
 
 def openat2(
@@ -78,6 +79,11 @@ def filesystem_type(fd: int) -> int:
     buffer = (ctypes.c_long * 32)()
     _fstatfs(fd, ctypes.addressof(buffer))
     return int(buffer[0]) & 0xFFFFFFFF
+
+
+def syncfs(fd: int) -> None:
+    """Everything written so far to the file system that `fd` is on is on its device. syncfs(2)"""
+    _syncfs(fd)
 
 
 def reopen(fd: int, flags: int) -> int:

@@ -25,6 +25,7 @@ MACHINE = os.uname().machine
 _X86_64 = {
     "ioctl": 16, "getpid": 39, "clone": 56, "fcntl": 72, "getgroups": 115, "setgroups": 116, "setresuid": 117,
     "setresgid": 119, "capget": 125, "capset": 126, "personality": 135, "fstatfs": 138,
+    "syncfs": 306,
     "sched_setparam": 142, "sched_setscheduler": 144, "pivot_root": 155, "prctl": 157, "chroot": 161,
     "mount": 165, "umount2": 166, "sethostname": 170, "setdomainname": 171, "add_key": 248, "keyctl": 250,
     "ioprio_set": 251, "ioprio_get": 252, "mknodat": 259, "unshare": 272, "signalfd4": 289,
@@ -34,6 +35,7 @@ _X86_64 = {
 _GENERIC = {
     "ioctl": 29, "getpid": 172, "clone": 220, "fcntl": 25, "getgroups": 158, "setgroups": 159,
     "setresuid": 147,    "setresgid": 149, "capget": 90, "capset": 91, "personality": 92, "fstatfs": 44,
+    "syncfs": 267,
     "sched_setparam": 118, "sched_setscheduler": 119, "pivot_root": 41, "prctl": 167, "chroot": 51,
     "mount": 40, "umount2": 39, "sethostname": 161, "setdomainname": 162, "add_key": 217, "keyctl": 219,
     "ioprio_set": 30, "ioprio_get": 31, "mknodat": 33, "unshare": 97, "signalfd4": 74,

@@ -35,7 +35,7 @@ MANIFESTS = frozenset((OCI_MANIFEST, DOCKER_MANIFEST))
 LAYER_TYPES = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 
 DOCUMENT_MAX_BYTES = 4 << 20  # of a manifest or an index (distribution-spec, "Pushing Manifests")
-CONFIG_MAX_BYTES = 16 << 20
+CONFIG_MAX_BYTES = 4 << 20  # of a configuration: a thousand times what a large one takes
 
 
 class PlatformField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -161,8 +161,27 @@ def decode(kind: type[Document], document: bytes, name: str) -> Document:
     """Read a document; `name` is said when it is not one. Raises Corrupt."""
     try:
         return msgspec.json.decode(document, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Corrupt(f"{name} is not a valid {kind.__name__.lower()}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        first = error
+    try:  # as Go reads it: null is an absent value, whatever the type
+        return msgspec.convert(_without_nulls(msgspec.json.decode(document)), kind)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Corrupt(f"{name} is not a valid {kind.__name__.lower()}: {first}") from None
+
+
+def _without_nulls(value: object) -> object:
+    """Members of objects that are null are left out; keys that say something by being there (a port, a
+    volume) have an empty object then, and stay.
+    """
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    for key in ("ExposedPorts", "Volumes"):
+        if isinstance(value.get(key), dict):
+            kept[key] = {name: {} for name in value[key]}
+    return kept
 
 
 def encode(document: Index | Manifest | Image) -> bytes:

@@ -8,10 +8,10 @@
 Life of a blob: `ingest(expected)` opens a partial file; `write` appends and hashes, `seal` compares,
 `commit` renames it into place; without commit the partial file is deleted, or kept when it can be resumed.
 
-Durability. A blob is written with fsync(2) before its rename when it is at most SYNC_BYTES (configurations
-and manifests: without them an image is not known at all). Layers are written without: a power cut may leave
-one short, which `open` sees by its size and `verify` by its digest, and names; the next load or pull writes
-it anew. Not here: what refers to a blob and may keep it (images/collect.py).
+Durability. `add` writes with fsync(2) before the rename. What is ingested is synced all at once by who
+publishes it (images/staging.py). A damaged blob is seen by its digest (`verify`,
+`read`) and named; the next load that brings it writes it anew.
+Not here: what refers to a blob and may keep it (images/collect.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from onggi.store import atomic
 LAYOUT = b'{"imageLayoutVersion": "1.0.0"}'
 EMPTY_INDEX = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 CHUNK_BYTES = 1 << 20
-SYNC_BYTES = 1 << 20
 ENOSPC, EDQUOT = 28, 122
 
 
@@ -101,6 +100,7 @@ class Blobs:
         """Store a document that is in memory; returns its digest."""
         with self.ingest(digests.of(data)) as blob:
             blob.write(data)
+            blob.sync()
             return blob.commit()
 
     def ingest(self, expected: str = "", *, resume: bool = False) -> Ingest:
@@ -161,6 +161,13 @@ class Ingest:
             raise _space(error, self.path) from error
         failpoints.hit("blob.written")
 
+    def sync(self) -> None:
+        """What was written so far is on the device. Raises NoSpace, OSError."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise _space(error, self.path) from error
+
     def seal(self) -> str:
         """The digest of what was written, compared with what was expected; nothing more can be written.
 
@@ -174,8 +181,6 @@ class Ingest:
             raise Corrupt(f"blob {self._expected} is corrupt: its bytes have digest {self.digest}")
         try:
             os.fchmod(self._fd, 0o444)
-            if self.offset <= SYNC_BYTES:
-                os.fsync(self._fd)
         except OSError as error:
             raise _space(error, self.path) from error
         self._close()

@@ -22,11 +22,12 @@ class _Sink:
 
 
 async def save(engine: Engine, names: list[str], *, platform: str = "") -> AsyncIterator[bytes]:
-    """An archive of several images. Raises NoSuchImage, InvalidParameter before the first byte."""
+    """An archive of several images. Raises NoSuchImage, InvalidParameter, Corrupt before the first byte."""
     if not names:
         raise InvalidParameter("no image names were given")
     wanted = platforms.parse_json(platform) if platform else None
     chosen = await engine.offload(saving.choose, engine.images, names, wanted)
+    await engine.offload(saving.verify, engine.images, chosen)
     for one in chosen:
         engine.events.emit("image", "save", one.image.id, {"name": one.image.id})
     return await streams.iterate(lambda write: saving.save(engine.images, chosen, _Sink(write)))

@@ -322,7 +322,7 @@ class Reader:
         long_link: bytes | None = None
         while (flag := block[156:157]) not in KINDS:
             if flag == b"x":
-                local.update(pax.parse(self._special(block)))
+                local = pax.parse(self._special(block))  # the last one counts, as in Go
             elif flag == b"g":
                 self._merge_global(pax.parse(self._special(block)))
             elif flag == b"L":
