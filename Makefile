@@ -22,6 +22,9 @@ check:  ## before each commit: linters, types, fast unit tests (under a minute, 
 conformance:  ## the same work by real peers: docker, dockerd, runc, podman
 	$(PY) -m pytest tests/conformance
 
+test-v2:  ## what depends on cgroups, in a virtual machine that has cgroup v2 alone (root, about ten minutes)
+	scripts/test-v2
+
 crash:  ## SIGKILL at every step
 	$(PY) -m pytest tests/crash
 
@@ -39,4 +42,4 @@ lock:  ## resolve the libraries anew
 	.venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock
 	.venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup demo test check conformance crash bench fuzz format lock
+.PHONY: help setup demo test check conformance test-v2 crash bench fuzz format lock
