@@ -17,8 +17,15 @@ settings.register_profile("fuzz", deadline=None, max_examples=20_000, suppress_h
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+KNOWN_FAILURES = Path(__file__).parent / "known_failures.txt"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need root are skipped by name for anybody else."""
+    """Known failures are run and reported as such; tests that need root are skipped for anybody else."""
+    known = {line for line in KNOWN_FAILURES.read_text().splitlines() if not line.startswith("#")}
+    for item in items:
+        if item.nodeid in known:
+            item.add_marker(pytest.mark.xfail(reason="known failure: tests/known_failures.txt", strict=False))
     if os.geteuid() == 0:
         return
     for item in items:

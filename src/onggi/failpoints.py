@@ -3,7 +3,8 @@
     ONGGI_FAILPOINT=create.row-written=kill onggi daemon
 
 `hit(name)` does nothing in production: one comparison. Actions: `kill` sends SIGKILL to the own process,
-`raise` raises OSError(EIO), `raise-once` does so the first time only, `stop` sends SIGSTOP (a test then kills what it wants and goes on with SIGCONT).
+`raise` raises OSError(EIO), `raise-once` does so the first time only, `stop` sends SIGSTOP (a test then
+kills what it wants and goes on with SIGCONT).
 Several are joined by commas. No timing, no sleeps: a race is staged by the place, not by the clock.
 """
 

@@ -20,7 +20,9 @@ import onggi
 from onggi.kernel import mounts
 
 ZYGOTE_FD = 3
-_CHANNEL_ARGUMENT = "import sys;sys.path.append({path!r});from onggi.spawn.zygote import main;main({fd},{exec_root!r})"
+_CHANNEL_ARGUMENT = (
+    "import sys;sys.path.append({path!r});from onggi.spawn.zygote import main;main({fd},{exec_root!r})"
+)
 _UNSUPPORTED = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from onggi.errors import Corrupt, InvalidParameter
+from onggi.errors import InvalidParameter
 from onggi.images import resolve as resolving
 from onggi.images.images import Image, Images
 from onggi.images.layout import CONTAINERD_NAME, REF_NAME

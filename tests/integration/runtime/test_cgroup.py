@@ -60,7 +60,9 @@ def test_the_oom_killer_is_noticed(group: tuple[cgroups.Cgroup, subprocess.Popen
     with handle.oom_events() as watch:
         join = "".join(f"echo $$ > {directory}/cgroup.procs;" for directory in handle.directories())
         eater = subprocess.run(
-            ["sh", "-c", f"{join} exec {sys.executable} -c 'b\"x\" * (200 << 20)'"], timeout=60, capture_output=True
+            ["sh", "-c", f"{join} exec {sys.executable} -c 'b\"x\" * (200 << 20)'"],
+            timeout=60,
+            capture_output=True,
         )
         assert eater.returncode == -9
         deadline = time.monotonic() + 5
@@ -79,9 +81,7 @@ def test_the_kernel_takes_the_device_program() -> None:
     os.mkdir(directory)
     try:
         bpf.attach_device_filter(directory, devices.program(cgroups.DEFAULT_RULES))
-        probe = (
-            "for d in null zero full random; do : < /dev/$d || exit 1; done; true < /dev/kmsg && exit 2; exit 0"
-        )
+        probe = "for d in null zero full random; do : < /dev/$d || exit 1; done; true < /dev/kmsg && exit 2; exit 0"
         script = f"echo $$ > {directory}/cgroup.procs; {probe}"
         done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
         assert done.returncode == 0 and "not permitted" in done.stderr, done.stderr

@@ -37,7 +37,8 @@ async def commit(
 
     `config` goes before the container's own; `changes` are Dockerfile instructions over both. Commit point:
     the image's row (images/commit.py). Failpoint: commit.frozen.
-    Raises NoSuchContainer, NoSuchImage (what the container stands on was removed), InvalidParameter, Conflict.
+    Raises NoSuchContainer, NoSuchImage (what the container stands on was removed), InvalidParameter,
+    Conflict.
     """
     named = str(reference.parse(f"{repository}:{tag}" if tag else repository).tagged()) if repository else ""
     async with engine.containers.locked(name) as container:
