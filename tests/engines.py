@@ -267,7 +267,17 @@ def own_suffix(engine: Engine) -> str:
 
 
 def leftovers(engine: Engine) -> list[str]:
-    """What an engine of ours, ended and without containers, still has on this machine."""
+    """What an engine of ours, ended and without containers, still has on this machine after ten seconds.
+
+    The zygote ends at the end of its daemon's connection, so a moment after the daemon.
+    """
+    deadline = time.monotonic() + 10
+    while (found := _left(engine)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def _left(engine: Engine) -> list[str]:
     found = [f"process {pid}: {_cmdline(pid)}" for pid in processes(engine)]
     found += [f"mount {target}" for target in mounts(str(engine.root)) + mounts(str(engine.exec_root))]
     found += [f"cgroup {path}" for path in cgroups(engine)]
