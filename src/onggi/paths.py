@@ -7,6 +7,7 @@ root/                     /var/lib/onggi; persistent
     volumes/NAME/_data
     containers/ID/        rootfs/ (mount point), ID-json.log*, exit.json, hostname, hosts, resolv.conf
     trash/                renamed away, being deleted
+    docker-init           the reaper of --init, bound into containers
     onggi.db              SQLite, WAL
     lock                  held by the one daemon that owns this root
 exec_root/                /run/onggi; gone after a boot
@@ -66,6 +67,11 @@ class Paths:
     @property
     def lock(self) -> str:
         return f"{self.root}/lock"
+
+    @property
+    def reaper(self) -> str:
+        """Below the root: the exec root may be mounted noexec."""
+        return f"{self.root}/docker-init"
 
     @property
     def socket(self) -> str:

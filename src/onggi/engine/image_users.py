@@ -62,5 +62,7 @@ def _etc_is_the_images(engine: Engine, record: ContainerRecord) -> bool:
 def _resolve(root_fd: int, user: str, groups: Sequence[str]) -> User:
     account = view.resolve_user(root_fd, user)
     more = view.resolve_groups(root_fd, tuple(groups)) if groups else ()
-    extra = tuple(dict.fromkeys((*account.groups, *more)))
+    # The process's own group is one of them, or setgroups(2) gives away what the group is denied
+    # (CVE-2022-36109).
+    extra = tuple(dict.fromkeys((account.gid, *account.groups, *more)))
     return User(uid=account.uid, gid=account.gid, groups=extra, home=account.home)

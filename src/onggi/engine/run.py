@@ -146,7 +146,7 @@ def _compile(engine: Engine, record: ContainerRecord, network: Attachment | None
         mounts=record.mounts,
         joined=run_joins.joined(engine, record, network.netns_path if network else ""),
         shm_path=run_joins.shm_path(engine, record),
-        init_path=run_joins.init_path(engine.config, record),
+        init=run_joins.init(engine, record),
     )
     wanted = document.document(record, facts, engine.config)
     return compile.container(

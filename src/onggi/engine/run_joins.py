@@ -7,12 +7,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 from onggi.engine.containers import etc_files
+from onggi.engine.oci import process
 from onggi.engine.oci.namespaces import Joined
+from onggi.engine.oci.process import Init
 from onggi.errors import Conflict, InvalidParameter
 from onggi.kernel import mounts
+from onggi.spawn import init as reaper
 
 if TYPE_CHECKING:
-    from onggi.engine.config import EngineConfig
     from onggi.engine.containers.table import Container
     from onggi.engine.engine import Engine
     from onggi.engine.record import ContainerRecord
@@ -83,14 +85,22 @@ def hostname(engine: Engine, record: ContainerRecord) -> str:
     return etc_files.hostname(donor.record if donor else record)
 
 
-def init_path(config: EngineConfig, record: ContainerRecord) -> str:
-    """The reaper's path where --init was asked for, or "". Raises InvalidParameter where there is none."""
+def init(engine: Engine, record: ContainerRecord) -> Init | None:
+    """The reaper of --init: --init-path's, ours, or one of the host's where ours does not run.
+
+    Raises InvalidParameter where there is none.
+    """
     if not record.host_config.init:
-        return ""
-    if config.init_path:
-        return config.init_path
+        return None
+    if engine.config.init_path:
+        return Init(path=engine.config.init_path, target=process.FOREIGN_INIT_TARGET)
+    if os.uname().machine in reaper.MACHINES:
+        path = engine.paths.reaper
+        if not os.path.exists(path):
+            reaper.write(path, os.uname().machine)
+        return Init(path=path, target=process.INIT_TARGET)
     for name in _INITS:
         found = shutil.which(name)
         if found:
-            return found
+            return Init(path=found, target=process.FOREIGN_INIT_TARGET)
     raise InvalidParameter("--init: no docker-init, tini-static or catatonit on this host (see --init-path)")

@@ -104,13 +104,13 @@ PLUGINS: tuple[Entry, ...] = (
     ("GET", "/plugins/privileges", "later:plugins"),
     ("POST", "/plugins/pull", "later:plugins"),
     ("POST", "/plugins/create", "later:plugins"),
-    ("GET", "/plugins/{name}/json", "later:plugins"),
-    ("POST", "/plugins/{name}/enable", "later:plugins"),
-    ("POST", "/plugins/{name}/disable", "later:plugins"),
-    ("POST", "/plugins/{name}/upgrade", "later:plugins"),
-    ("POST", "/plugins/{name}/push", "later:plugins"),
-    ("POST", "/plugins/{name}/set", "later:plugins"),
-    ("DELETE", "/plugins/{name}", "later:plugins"),
+    ("GET", "/plugins/{name}/json", "later:no_such_plugin"),
+    ("POST", "/plugins/{name}/enable", "later:no_such_plugin"),
+    ("POST", "/plugins/{name}/disable", "later:no_such_plugin"),
+    ("POST", "/plugins/{name}/upgrade", "later:no_such_plugin"),
+    ("POST", "/plugins/{name}/push", "later:no_such_plugin"),
+    ("POST", "/plugins/{name}/set", "later:no_such_plugin"),
+    ("DELETE", "/plugins/{name}", "later:no_such_plugin"),
 )
 
 SWARM: tuple[Entry, ...] = (

@@ -16,6 +16,7 @@ import os
 import struct
 
 TARGET = "/sbin/docker-init"
+MACHINES = ("x86_64",)
 _BASE = 0x400000
 _HEADERS = 64 + 56
 
@@ -64,7 +65,7 @@ _X86_64: list[str | tuple[str, str]] = [
 
 def program(machine: str = "x86_64") -> bytes:
     """The ELF file. Raises ValueError for a machine that it is not written for."""
-    if machine != "x86_64":
+    if machine not in MACHINES:
         raise ValueError(f"no reaper for {machine}")
     code = _assemble(_X86_64)
     size = _HEADERS + len(code)

@@ -25,7 +25,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[MountRecord, ...]
     joined: namespaces.Joined = namespaces.Joined()
     shm_path: str = ""  # of the container whose IPC namespace is joined, or a shareable one's own
-    init_path: str = ""  # host path of the reaper, where --init was asked for
+    init: process.Init | None = None  # where --init was asked for
 
 
 def document(record: ContainerRecord, facts: Facts, config: EngineConfig) -> dict[str, Any]:
@@ -56,8 +56,8 @@ def _process(
     options: security.SecurityOptions,
 ) -> dict[str, Any]:
     args = process.arguments(record.config)
-    if facts.init_path:
-        args = [process.INIT_TARGET, "--", *args]
+    if facts.init is not None:
+        args = [facts.init.target, "--", *args]
     return process.process(
         args=args,
         env=process.environment(record.config, hostname=facts.hostname, home=facts.user.home),
@@ -80,8 +80,8 @@ def _mounts(record: ContainerRecord, facts: Facts, options: security.SecurityOpt
     taken = {mount.target for mount in facts.mounts}
     etc = [mounts.bind(source, target) for source, target in facts.etc if target not in taken]
     wanted = mounts.user_mounts(facts.mounts)
-    if facts.init_path:
-        wanted.append(mounts.bind(facts.init_path, process.INIT_TARGET, "ro"))
+    if facts.init is not None:
+        wanted.append(mounts.bind(facts.init.path, facts.init.target, "ro"))
     return mounts.combine(defaults, wanted) + etc
 
 

@@ -12,7 +12,8 @@ from onggi.errors import InvalidParameter
 from onggi.wire.containers import ContainerConfig, HostConfigUlimits
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-INIT_TARGET = "/sbin/docker-init"
+INIT_TARGET = "/sbin/docker-init"  # our reaper, which is given the program's path (spawn/init.py)
+FOREIGN_INIT_TARGET = "/dev/docker-init"  # one that looks the program up by itself
 RLIMITS = frozenset(
     {"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss"}
     | {"rtprio", "rttime", "sigpending", "stack"}
@@ -26,6 +27,13 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     gid: int = 0
     groups: tuple[int, ...] = ()
     home: str = "/"
+
+
+class Init(msgspec.Struct, frozen=True, kw_only=True):
+    """The reaper of --init: its path on the host, and where it is bound."""
+
+    path: str
+    target: str
 
 
 def arguments(config: ContainerConfig) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onggi.errors import NotImplemented_
+from onggi.errors import NotFound, NotImplemented_
 from onggi.server.messages import Request, Response
 
 
@@ -15,7 +15,9 @@ async def attestations(request: Request) -> Response:
 
 
 async def networks(request: Request) -> Response:
-    raise NotImplemented_("this engine has the networks none and host only: it does not manage others yet")
+    raise NotImplemented_(
+        "this engine has the networks bridge, host and none only: it does not make others yet"
+    )
 
 
 async def build(request: Request) -> Response:
@@ -24,6 +26,11 @@ async def build(request: Request) -> Response:
 
 async def plugins(request: Request) -> Response:
     raise NotImplemented_("this engine has no plugins")
+
+
+async def no_such_plugin(request: Request) -> Response:
+    """`docker inspect NAME` asks for a plugin last of all, and goes by the 404."""
+    raise NotFound(f'plugin "{request.params["name"]}" not found')
 
 
 async def no_plugins(request: Request) -> Response:
