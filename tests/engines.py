@@ -281,7 +281,17 @@ def _left(engine: Engine) -> list[str]:
     found = [f"process {pid}: {_cmdline(pid)}" for pid in processes(engine)]
     found += [f"mount {target}" for target in mounts(str(engine.root)) + mounts(str(engine.exec_root))]
     found += [f"cgroup {path}" for path in cgroups(engine)]
+    found += [f"link {name}" for name in links(engine)]
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout.splitlines()
+    found += [table for table in tables if table.endswith(f"onggi_{own_suffix(engine)}")]
     return found
+
+
+def links(engine: Engine) -> list[str]:
+    """The engine's bridge, and what is in it."""
+    bridge = f"og{own_suffix(engine)}"
+    found = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
+    return [link["ifname"] for link in found if bridge in (link["ifname"], link.get("master"))]
 
 
 def processes(engine: Engine) -> list[int]:
@@ -305,13 +315,13 @@ def mounts(prefix: str) -> list[str]:
 
 
 def cgroups(engine: Engine) -> list[str]:
-    """Directories below this engine's cgroup parent, in every hierarchy."""
+    """This engine's cgroup parent and the directories below it, in every hierarchy."""
     found = []
     base = Path("/sys/fs/cgroup")
     for hierarchy in [base, *(path for path in base.iterdir() if path.is_dir())]:
         parent = hierarchy / f"onggi-{own_suffix(engine)}"
         if parent.is_dir():
-            found += [str(path) for path in parent.iterdir() if path.is_dir()]
+            found += [str(parent), *(str(path) for path in parent.iterdir() if path.is_dir())]
     return found
 
 

@@ -157,6 +157,35 @@ def test_restart_policy_works_across_a_dead_daemon(engine: Engine) -> None:
     check_clean(engine)
 
 
+def test_execs_are_known_to_the_next_daemon(engine: Engine, tmp_path: Path) -> None:
+    """One that ends while no daemon lives, one that ends afterwards; a health check is nobody's business."""
+    cid = start(engine, "sleep", "1000", Binds=[f"{tmp_path}:/gate"])
+    ids = []
+    for name, code in (("first", 5), ("second", 6)):
+        waits = f"while [ ! -e /gate/{name} ]; do sleep 0.02; done; exit {code}"
+        body = {"Cmd": ["sh", "-c", waits], "AttachStdout": True, "User": "root"}
+        ids.append(engine.api("POST", f"/containers/{cid}/exec", body)["Id"])
+        engine.api("POST", f"/exec/{ids[-1]}/start", {"Detach": True})
+    pids = [engine.api("GET", f"/exec/{exec_id}/json")["Pid"] for exec_id in ids]
+    engine.kill()
+    (tmp_path / "first").touch()
+    deadline = time.monotonic() + 15
+    while not gone(pids[0]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    engine.start()
+    first = engine.api("GET", f"/exec/{ids[0]}/json")
+    assert (first["Running"], first["ExitCode"], first["Pid"]) == (False, 5, pids[0])
+    second = engine.api("GET", f"/exec/{ids[1]}/json")
+    assert (second["Running"], second["Pid"], second["ProcessConfig"]["user"]) == (True, pids[1], "root")
+    (tmp_path / "second").touch()
+    while (second := engine.api("GET", f"/exec/{ids[1]}/json"))["Running"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert second["ExitCode"] == 6
+    check_clean(engine)
+
+
 def test_exec_goes_on_while_the_daemon_dies(engine: Engine, tmp_path: Path) -> None:
     cid = start(engine, "sleep", "1000", Binds=[f"{tmp_path}:/out"])
     body = {"Cmd": ["sh", "-c", "sleep 1; echo done >/out/exec-done"], "AttachStdout": True}

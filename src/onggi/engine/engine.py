@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from onggi.engine.exec_.table import Execs
 from onggi.engine.networks.table import Networks
 from onggi.engine.offload import Offload
 from onggi.engine.shims import Zygote
+from onggi.errors import OnggiError
 from onggi.images.images import Images
 from onggi.runtime import cgroups
 from onggi.store.database import Database
@@ -41,6 +43,8 @@ from onggi.store.trash import Trash
 
 if TYPE_CHECKING:
     from onggi.engine.config import EngineConfig
+
+log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -80,6 +84,13 @@ class Engine:
                 if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EBUSY):
                     raise
 
+    def _close_networks(self) -> None:
+        """An end must not fail because of the host's network; the next orderly end tries again."""
+        try:
+            self.networks.close()
+        except (OnggiError, OSError) as error:
+            log.warning("the default bridge is left on the host: %s", error)
+
     async def close(self) -> None:
         """Let go of everything; shims and containers run on. A second call does nothing."""
         if self.closing:
@@ -94,6 +105,7 @@ class Engine:
                 container.shim.disconnect()
         self.zygote.close()
         self._remove_empty_cgroups()
+        self._close_networks()
         self.offload.close()
         self.database.close()
         self.root_lock.close()

@@ -20,6 +20,7 @@ from onggi.engine import restart_policy, run, run_paths
 from onggi.engine.containers.discard import discard
 from onggi.engine.containers.remove import remove_stopped
 from onggi.engine.engine import Engine
+from onggi.engine.exec_.adopt import adopt as adopt_execs
 from onggi.engine.networks.reconcile import reconcile as reconcile_networks
 from onggi.engine.shims import ExitRecord, Shim, lost_record
 from onggi.engine.status import Event, Status, after, has_process
@@ -118,7 +119,7 @@ async def _find(engine: Engine, container: Container) -> Shim | ExitRecord | Non
         log.error("container %s: %s", container.id, error.message)
         path = engine.paths.exit_record(container.id)
         os.replace(path, f"{path}.corrupt")
-        return lost_record(container.record.pid)
+        return lost_record(container.record.pid, error.message)
 
 
 async def _adopt(engine: Engine, container: Container, shim: Shim) -> None:
@@ -142,6 +143,7 @@ async def _adopt(engine: Engine, container: Container, shim: Shim) -> None:
     )
     if frozen != (container.status is Status.PAUSED):
         container.update(status=Status.PAUSED if frozen else Status.RUNNING)
+    adopt_execs(engine, container, shim, state)
     log.info("container %s: adopted, pid %d", container.id, state.pid)
     run.watch(engine, container)
 
@@ -170,7 +172,10 @@ async def _ran_unseen(engine: Engine, container: Container, exit_: ExitRecord) -
 
 async def _finish_removal(engine: Engine, container: Container) -> None:
     try:
-        await remove_stopped(engine, container, volumes=container.record.host_config.auto_remove)
+        record = container.record
+        await remove_stopped(
+            engine, container, volumes=record.remove_volumes or record.host_config.auto_remove
+        )
     except OnggiError as error:
         log.error("container %s: %s", container.id, error.message)
 

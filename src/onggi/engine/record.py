@@ -92,6 +92,7 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     manually_stopped: bool = False  # asked to stop since its last start: "unless-stopped" stays down
     exit_on_next: bool = False  # stopped or killed: no restart policy answers the next exit
     health: HealthState | None = None
+    remove_volumes: bool = False  # status removing: its anonymous volumes go with it (rm -v)
 
     def encode(self) -> bytes:
         """The bytes of the row."""

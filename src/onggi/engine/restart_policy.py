@@ -1,6 +1,7 @@
 """When a container that has ended is started again, and how long it waits before.
 
 The wait is 100 ms, doubles with every start up to a minute, and begins anew after a run of ten seconds.
+Failpoint: policy.counted.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from onggi import failpoints
 from onggi.engine import clock
 from onggi.engine.status import Event, Status, after
 from onggi.errors import OnggiError
@@ -60,6 +62,7 @@ async def _restart(engine: Engine, container: Container, seconds: float) -> None
             return
         container.restart_task = None
         container.update(restart_count=container.record.restart_count + 1)
+        failpoints.hit("policy.counted")
         try:
             await run.begin(engine, container)
         except (OnggiError, OSError):

@@ -9,6 +9,8 @@ Not here: when to begin again (restart_policy.py), what is healthy (health.py).
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from typing import TYPE_CHECKING, cast
 
@@ -43,13 +45,16 @@ if TYPE_CHECKING:
     from onggi.engine.shims import ExitRecord, Shim
     from onggi.spawn.plan import Mount
 
+RETRY_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
 
 async def begin(engine: Engine, container: Container) -> None:
     """Start the container's process; the lock is held and the status allows it.
 
     Commit point: the shim has answered that init runs. A daemon that dies after it finds the shim again; one
     that dies before it finds a shim that has not started, and ends it. Raises StartFailed, System.
-    Failpoints: start.network-attached, start.shim-spawned, start.started, start.row-written.
+    Failpoints: start.network-attached, start.shim-spawned, start.started, start.row-written, start.undone.
     """
     try:
         await _begin(engine, container)
@@ -115,6 +120,7 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
         pid=0,
         finished_at=clock.now() if container.status is not Status.CREATED else 0,
     )
+    failpoints.hit("start.undone")
     container.tell_exit(Exit(exit_code=code, error=container.record.error))
     if container.record.host_config.auto_remove:
         engine.task(_auto_remove(engine, container), f"remove {container.id[:12]}")
@@ -187,19 +193,30 @@ def watch(engine: Engine, container: Container) -> None:
 async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
     try:
         record = await shim.exited
-        async with container.lock:
-            if not container.removed:
-                await ended(engine, container, record)
+        while not await _recorded(engine, container, record):  # noqa: ASYNC110
+            await asyncio.sleep(RETRY_SECONDS)  # nothing tells when a full disk has room again
         await shim.ended  # it goes when its clients have got their last byte
     finally:
         shim.disconnect()
 
 
+async def _recorded(engine: Engine, container: Container, exit_: ExitRecord) -> bool:
+    """Was the end taken note of? A full disk is no reason to call a container running that has ended."""
+    async with container.lock:
+        try:
+            if not container.removed:
+                await ended(engine, container, exit_)
+        except (OnggiError, OSError) as error:
+            log.error("container %s: its end cannot be recorded, trying again: %s", container.id, error)
+            return False
+    return True
+
+
 async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None:
-    """Take note of a run's end; the lock is held.
+    """Take note of a run's end; the lock is held. Called again, it goes on where it failed.
 
     Commit point: the row with status exited or restarting. Failpoints: exit.network-detached,
-    exit.row-written.
+    exit.row-written, exit.auto-remove.
     """
     health.end(container)
     container.shim = None
@@ -230,6 +247,7 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
 async def _auto_remove(engine: Engine, container: Container) -> None:
     from onggi.engine.containers.remove import remove_stopped  # remove.py stops containers: it imports us
 
+    failpoints.hit("exit.auto-remove")
     async with container.lock:
         if not container.removed and container.status in (
             Status.CREATED,

@@ -20,6 +20,7 @@ import contextlib
 import errno
 import marshal
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,13 @@ from onggi.spawn.messages import Channel, Closed, ProtocolError
 from onggi.spawn.plan import StepFailed
 
 if TYPE_CHECKING:
+    import _socket
+
     from onggi.paths import Paths
+
+
+ZYGOTE_END_MS = 2000  # it ends at its end of file; more than a moment means that it hangs
+BIND_SECONDS = 1.0  # between a shim's directory and its socket; a few milliseconds where nothing is wrong
 
 
 class Stdio(msgspec.Struct, frozen=True, kw_only=True):
@@ -439,6 +446,7 @@ class Zygote:
         self._paths = paths
         self._link: _Link | None = None
         self._starting = asyncio.Lock()
+        self._pidfd: int | None = None  # of the zygote, until it is reaped
         self.pid = 0
 
     async def start(self) -> None:
@@ -454,8 +462,23 @@ class Zygote:
                 except OSError:
                     ours.close()
                     raise
-            _reap(self.pid)
+            self._reap()
             self._link = _Link(ours, _ignore_event, _ignore_end)
+
+    def _reap(self) -> None:
+        """Wait for our child's end without a thread, by pidfd."""
+        loop = asyncio.get_running_loop()
+        pid, pidfd = self.pid, os.pidfd_open(self.pid)
+        self._pidfd = pidfd
+
+        def ended() -> None:
+            loop.remove_reader(pidfd)
+            if self._pidfd == pidfd:
+                self._pidfd = None
+            os.close(pidfd)
+            os.waitpid(pid, 0)
+
+        loop.add_reader(pidfd, ended)
 
     async def spawn(self, container_id: str) -> Shim:
         """Fork a shim for one run of a container. Starts another zygote where it died. Raises ShimGone."""
@@ -469,6 +492,8 @@ class Zygote:
                 "container_dir": self._paths.container_dir(container_id),
             }
             try:
+                # Before the shim is there: a daemon that finds the directory without a socket waits for it.
+                os.makedirs(body["shim_dir"], 0o700, exist_ok=True)
                 with theirs:
                     await self._link.request("spawn", body, (theirs.fileno(),))[1]
                 return Shim(container_id, ours, self._paths.exit_record(container_id))
@@ -489,7 +514,7 @@ class Zygote:
         """
         record_path = self._paths.exit_record(container_id)
         try:
-            sock = messages.connect(self._paths.shim_dir(container_id), "sock")
+            sock = await self._connect(self._paths.shim_dir(container_id))
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED):
                 raise
@@ -505,6 +530,19 @@ class Zygote:
             return read_exit_record(record_path)
         return shim
 
+    async def _connect(self, shim_dir: str) -> _socket.socket:
+        """Connect to a shim. A directory without a socket: it is about to start, or ended before (or a run is
+        just over); so it gets a moment. Raises OSError.
+        """
+        deadline = time.monotonic() + BIND_SECONDS
+        while True:
+            try:
+                return messages.connect(shim_dir, "sock")
+            except FileNotFoundError:
+                if not os.path.isdir(shim_dir) or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.01)
+
     def shims(self) -> list[str]:
         """Ids of the containers whose shim directory exists; `find` says what is behind each."""
         try:
@@ -513,9 +551,13 @@ class Zygote:
             return []
 
     def close(self) -> None:
-        """End the zygote; shims go on."""
+        """End the zygote, and see it end; shims go on."""
         if self._link is not None:
             self._link.close()
+        if self._pidfd is not None:
+            poll = select.poll()
+            poll.register(self._pidfd, select.POLLIN)
+            poll.poll(ZYGOTE_END_MS)
 
 
 def _ignore_event(name: str, body: Any) -> None:
@@ -524,16 +566,3 @@ def _ignore_event(name: str, body: Any) -> None:
 
 def _ignore_end() -> None:
     """The next spawn sees that the link is closed."""
-
-
-def _reap(pid: int) -> None:
-    """Wait for our child's end without a thread, by pidfd."""
-    loop = asyncio.get_running_loop()
-    pidfd = os.pidfd_open(pid)
-
-    def ended() -> None:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-        os.waitpid(pid, 0)
-
-    loop.add_reader(pidfd, ended)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 
 READ_BYTES = 1 << 20
 QUEUED = 16
@@ -72,19 +72,32 @@ async def iterate(work: Callable[[Write], None]) -> AsyncIterator[bytes]:
         raise
     if isinstance(first, BaseException):
         raise first
-    return _rest(stream, first)
+    return _Chunks(stream, first)
 
 
-async def _rest(stream: _Stream, first: bytes | None) -> AsyncGenerator[bytes, None]:
-    item: bytes | BaseException | None = first
-    try:
-        while item is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-            item = await stream.queue.get()
-    finally:
-        await stream.leave()
+class _Chunks:
+    """An iterator whose `aclose` ends the thread also where reading never began; a generator's would not."""
+
+    def __init__(self, stream: _Stream, first: bytes | None) -> None:
+        self._stream = stream
+        self._next: list[bytes | None] = [first]
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        item = self._next.pop() if self._next else await self._stream.queue.get()
+        if isinstance(item, bytes):
+            return item
+        await self.aclose()
+        if item is None:
+            raise StopAsyncIteration
+        raise item
+
+    async def aclose(self) -> None:
+        """The reader wants no more; a second call does nothing."""
+        self._next = [None]
+        await self._stream.leave()
 
 
 class _Stream:

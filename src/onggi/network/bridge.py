@@ -90,10 +90,16 @@ def interfaces(bridge: Bridge) -> list[str]:
         return [] if link is None else [item.name for item in route.links() if item.master == link.index]
 
 
-def remove(bridge: Bridge) -> None:
-    """Remove the bridge itself."""
+def exists(name: str) -> bool:
+    """Is there a link of that name?"""
     with Route() as route:
-        route.remove_link(bridge.name)
+        return route.link(name) is not None
+
+
+def remove(name: str) -> None:
+    """Remove the bridge itself; one that is gone is no error."""
+    with Route() as route:
+        route.remove_link(name)
 
 
 def _bridge_link(route: Route, bridge: Bridge) -> Link:

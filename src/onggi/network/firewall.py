@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import shutil
 import subprocess
+from collections.abc import Iterable
 
 import msgspec
 
@@ -36,8 +37,8 @@ def apply(table: str, rules: list[Masquerade]) -> None:
         _apply_by_command(text, rules)
 
 
-def remove(table: str) -> None:
-    """Remove the table; one that is not there is no error."""
+def remove(table: str, rules: Iterable[Masquerade] = ()) -> None:
+    """Remove the table; one that is not there is no error. `rules` are what iptables(8) has to look for."""
     commands: list[object] = [
         {"add": {"table": {"family": "ip", "name": table}}},
         {"delete": {"table": {"family": "ip", "name": table}}},
@@ -50,6 +51,9 @@ def remove(table: str) -> None:
             raise System(f"cannot remove the firewall's table {table}: {error.strerror}") from None
         if shutil.which("nft"):
             _run(["nft", "-j", "-f", "-"], text)
+        elif shutil.which("iptables"):
+            for rule in rules:
+                subprocess.run(["iptables", "-w", "-t", "nat", "-D", *_match(rule)], capture_output=True)
 
 
 def document(table: str, rules: list[Masquerade]) -> dict[str, object]:
@@ -91,9 +95,13 @@ def _apply_by_command(text: str, rules: list[Masquerade]) -> None:
     if not shutil.which("iptables"):
         raise System("no packet filter found: install libnftables1, nftables or iptables")
     for rule in rules:
-        match = ["POSTROUTING", "-s", rule.subnet, "!", "-o", rule.bridge, "-j", "MASQUERADE"]
+        match = _match(rule)
         if subprocess.run(["iptables", "-w", "-t", "nat", "-C", *match], capture_output=True).returncode:
             _run(["iptables", "-w", "-t", "nat", "-A", *match], "")
+
+
+def _match(rule: Masquerade) -> list[str]:
+    return ["POSTROUTING", "-s", rule.subnet, "!", "-o", rule.bridge, "-j", "MASQUERADE"]
 
 
 def _run(command: list[str], text: str) -> None:

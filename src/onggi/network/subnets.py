@@ -34,6 +34,13 @@ def choose(pools: Iterable[tuple[str, int]], used: Iterable[tuple[str, int]]) ->
     raise Unavailable("all predefined address pools have been fully subnetted")
 
 
+def overlap(subnet: str, used: Iterable[tuple[str, int]]) -> bool:
+    """Does something of `used` lie within the subnet, or around it? A default route does not count."""
+    wanted = IPv4Network(subnet)
+    taken = [network for network in map(_parse, used) if network is not None and network.prefixlen > 0]
+    return any(wanted.overlaps(network) for network in taken)
+
+
 def _candidates(pools: Iterable[tuple[str, int]]) -> Iterator[IPv4Network]:
     for base, size in pools:
         try:

@@ -160,10 +160,10 @@ class Connection(asyncio.Protocol):
             return False
         if answer is None:
             answer = Response(204)
-        await self._drain_request()
         if isinstance(answer, Stream):
             await self._send_stream(answer)
         else:
+            await self._drain_request()
             await self._send_response(answer)
         return await self._go_on()
 
@@ -247,6 +247,7 @@ class Connection(asyncio.Protocol):
         watch = asyncio.create_task(self._watch_half_closed()) if self._ended else None
         self._streaming = True
         try:
+            await self._drain_request()
             await self._write(self._http.send(self._head(answer, [])))
             async for chunk in answer.chunks:
                 if chunk:

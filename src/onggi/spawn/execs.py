@@ -32,11 +32,11 @@ class Exec:
     """Owns the process's pidfd and streams; is in `shim.execs` from start to end."""
 
     __slots__ = (
-        "_capture", "_exit_status", "_finished_at", "_on_start", "_shim", "_size", "_timed_out", "_timeout",
+        "_exit_status", "_finished_at", "_on_start", "_order", "_shim", "_timed_out", "_timeout",
         "_timer", "failure", "id", "note", "pid", "pidfd", "started_at", "streams",
     )  # fmt: skip
 
-    def __init__(self, shim: Shim, request: Any, number: int, client_fd: int) -> None:
+    def __init__(self, shim: Shim, request: Any, number: int, plan_fd: int, client_fd: int) -> None:
         self._shim = shim
         self.id: str = request["exec_id"]
         self.note: bytes = request["note"]
@@ -48,29 +48,27 @@ class Exec:
         self._finished_at = 0
         self._timed_out = False
         self._timer: tuple[float, Callable[[], None]] | None = None
-        self._capture: int = request["capture"]
         self._timeout: float = request["timeout"]
-        self._size: tuple[int, int] = (request["rows"], request["columns"])
         self.streams = Streams(shim.loop, on_client_end=shim.client_ended, on_end=self._drained)
         if client_fd >= 0:
             self.streams.attach(Client(shim.loop, client_fd, number, request["attach"], self.streams))
-        self.streams.prepare(
-            terminal=request["terminal"],
-            stdin=request["stdin"],
-            stdin_once=True,  # an exec has one client, and his end of file is its own
-            output=client_fd >= 0 or self._capture > 0,
-            capture=self._capture,
+        # An exec has one client, and his end of file is its own.
+        self.streams.expect(terminal=request["terminal"], stdin_once=True, capture=request["capture"])
+        self._order = Order(
+            request,
+            plan_fd,
+            output=client_fd >= 0 or request["capture"] > 0,
+            init_pidfd=shim.pidfd,
         )
 
-    def start(self, plan_fd: int, init_pidfd: int, on_start: Callable[[], None]) -> None:
+    def start(self, on_start: Callable[[], None]) -> None:
         """Begin to start the process; `on_start` tells that it runs, or that it failed. Raises OSError.
 
         Where it failed, the client's connection is given back, unused.
         """
-        order = Order(plan_fd, self.streams.child_fds, self._size, init_pidfd=init_pidfd)
         self._on_start = on_start
         try:
-            self._shim.launch(order, self._launched)
+            self._shim.launch(self._order, self._launched)
         except OSError:
             self._give_back()
             raise
@@ -89,7 +87,7 @@ class Exec:
         if self._timeout:
             self._timer = self._shim.loop.call_later(self._timeout, self._time_out)
         self._on_start()
-        self.streams.running(launcher.console_fd)
+        self.streams.running(launcher.ends)
         if self._shim.status != "running":
             self.kill()  # it came too late to be killed with the others
 

@@ -36,12 +36,14 @@ def join(
     *,
     keep_fds: tuple[int, ...] | list[int] = (),
     init_pidfd: int = -1,
+    sibling: bool = False,
 ) -> Launched:
     """Start an exec's process; return when it has executed. `init_pidfd` saves the look-up by pid.
 
-    Raises StepFailed (ESRCH where the container has ended); nothing is left behind then.
+    `sibling` as in launch.launch. Raises StepFailed (ESRCH where the container has ended); nothing is left
+    behind then.
     """
-    run = _Join(plan, (stdin_fd, stdout_fd, stderr_fd), tuple(keep_fds), init_pidfd)
+    run = _Join(plan, (stdin_fd, stdout_fd, stderr_fd), tuple(keep_fds), init_pidfd, sibling=sibling)
     try:
         return run.start()
     except BaseException:
@@ -53,9 +55,15 @@ class _Join(launch._Run):
     """A launch whose child is made inside another process's namespaces."""
 
     def __init__(
-        self, plan: Plan, stdio: tuple[int, int, int], keep: tuple[int, ...], init_pidfd: int
+        self,
+        plan: Plan,
+        stdio: tuple[int, int, int],
+        keep: tuple[int, ...],
+        init_pidfd: int,
+        *,
+        sibling: bool,
     ) -> None:
-        super().__init__(plan, stdio, keep)
+        super().__init__(plan, stdio, keep, sibling=sibling)
         self.init_pidfd = init_pidfd
         self.owned_pidfd = -1
 
@@ -73,13 +81,13 @@ class _Join(launch._Run):
                 os.close(self.owned_pidfd)
 
     def _clone(self, child_sock: _socket.socket) -> None:
-        helper, helper_fd = clone(0)
-        if helper == 0:
+        self.helper, helper_fd = clone(self.parent_flag)
+        if self.helper == 0:
             launch._in_child(child_sock, lambda: self._enter(child_sock))
         try:
             assert self.sock is not None
             # cgroups first: what the helper makes is born in them
-            self.parent.pid = helper
+            self.parent.pid = self.helper
             host.run(self.plan["attach"], self.parent)
             self._say_go()
             message, _ = receive(self.sock)
@@ -87,7 +95,7 @@ class _Join(launch._Run):
             processes.pidfd_send_signal(helper_fd, signal.SIGKILL)
             raise
         finally:
-            processes.wait_pidfd(helper_fd)
+            self._reap(helper_fd)
             os.close(helper_fd)
         if message is None or message[0] != "pid":
             raise launch._as_failure(message, "join")

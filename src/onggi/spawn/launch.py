@@ -22,6 +22,7 @@ import errno
 import fcntl
 import gc
 import os
+import select
 
 from onggi.kernel import capabilities as _capabilities  # noqa: F401  loaded before any fork
 from onggi.kernel import files, processes
@@ -48,14 +49,16 @@ def launch(
     stderr_fd: int,
     *,
     keep_fds: tuple[int, ...] | list[int] = (),
+    sibling: bool = False,
 ) -> Launched:
     """Start a plan's process; return when it has executed (or waits at `start_fifo`).
 
     The process gets copies of the three descriptors (ignored where the plan has a terminal), and `keep_fds`
     under their own numbers. Raises StepFailed; then the child is reaped and the `undo` steps have been run.
     On success the caller reaps the child (`processes.wait_pidfd`), and runs `finish(plan, pid)` afterwards.
+    As a `sibling` the process is a child of the caller's parent, who reaps it and `Launched.helper`.
     """
-    run = _Run(plan, (stdin_fd, stdout_fd, stderr_fd), tuple(keep_fds))
+    run = _Run(plan, (stdin_fd, stdout_fd, stderr_fd), tuple(keep_fds), sibling=sibling)
     try:
         return run.start()
     except BaseException:
@@ -72,8 +75,12 @@ def finish(plan: Plan, pid: int) -> list[str]:
 class _Run:
     """One launch, seen from the parent. Owns the socket, the slots and, until success, the child."""
 
-    def __init__(self, plan: Plan, stdio: tuple[int, int, int], keep: tuple[int, ...]) -> None:
+    def __init__(
+        self, plan: Plan, stdio: tuple[int, int, int], keep: tuple[int, ...], *, sibling: bool
+    ) -> None:
         self.plan = plan
+        self.parent_flag = CLONE_PARENT if sibling else 0
+        self.helper = 0
         self.stdio = stdio
         self.keep = keep
         self.parent = host.Parent(0)
@@ -96,7 +103,7 @@ class _Run:
         self._follow()
         self._close()
         warnings = host.run_all(self.plan["started"], self.parent)
-        return Launched(self.pid, self.pidfd, self.console_fd, warnings)
+        return Launched(self.pid, self.pidfd, self.console_fd, warnings, self.helper)
 
     def _attach(self) -> None:
         self.parent.pid = self.pid
@@ -109,12 +116,18 @@ class _Run:
                 processes.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # it has ended already, and is reaped below
-            processes.wait_pidfd(self.pidfd)
+            self._reap(self.pidfd)
             os.close(self.pidfd)
         if self.console_fd is not None:
             os.close(self.console_fd)
         self._close()
         host.run_all(self.plan["undo"], self.parent)
+
+    def _reap(self, pidfd: int) -> None:
+        """Wait for a process's end; a sibling is then reaped by our parent."""
+        await_end(pidfd)
+        if not self.parent_flag:
+            processes.wait_pidfd(pidfd)
 
     def _open_namespaces(self) -> None:
         for path, flag in self.plan["join"]:
@@ -132,18 +145,18 @@ class _Run:
         if joined & (CLONE_NEWPID | CLONE_NEWUSER) or (joined and flags & CLONE_NEWUSER):
             self._clone_through_helper(child_sock, flags)
             return
-        self.pid, self.pidfd = clone(flags)
+        self.pid, self.pidfd = clone(flags | self.parent_flag)
         if self.pid == 0:
             _in_child(child_sock, lambda: self._become(child_sock, self.namespaces))
 
     def _clone_through_helper(self, child_sock: _socket.socket, flags: int) -> None:
-        helper, helper_fd = clone(0)
-        if helper == 0:
+        self.helper, helper_fd = clone(self.parent_flag)
+        if self.helper == 0:
             _in_child(child_sock, lambda: self._help(child_sock, flags))
         try:
             assert self.sock is not None
             message, _ = receive(self.sock)
-            processes.wait_pidfd(helper_fd)
+            self._reap(helper_fd)
         finally:
             os.close(helper_fd)
         if message is None or message[0] != "pid":
@@ -200,6 +213,13 @@ class _Run:
             os.close(fd)
         self.namespaces = []
         self.parent.close()
+
+
+def await_end(pidfd: int) -> None:
+    """Wait for a process's end without reaping it."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll()
 
 
 def prepare(child: Child, stdio: tuple[int, int, int], keep: tuple[int, ...], also: list[int]) -> None:

@@ -1,17 +1,21 @@
 """Launching in a process of its own: what a start costs in memory goes with it, and the shim never waits.
 
     shim --fork--> launcher --clone--> init (or an exec's process)
-         <-- plan, started + pidfd, console, oom descriptors, or failed --
-                   ends; the shim, a subreaper (prctl(2)), inherits the process, and reaps it
+         <-- plan, started with descriptors, or failed --
+                   ends; the process is the shim's child from the beginning (CLONE_PARENT, clone(2))
 
 The plan comes as a file (a memfd of the daemon's), so that its bytes never enter the shim. A launcher that is
 killed half-way leaves a process that is not known by name yet: the shim kills the children that it does not
 know, and runs the undo steps, which the launcher named before anything was made.
 
-Messages are marshalled tuples in packets, as in state.py:
-    ("plan", undo, clone)                        the plan has been read, nothing has been made yet
-    ("started", pid, watched, urgent)            descriptors: pidfd, with `watched` the two of an OomWatch,
-                                                 and the console's where there is one
+All that a start needs is made in the launcher: the shim's socket, the log, the pipes. The shim gets
+descriptors. Messages are marshalled tuples in packets, as in state.py:
+    ("plan", undo, clone)             nothing has been made yet but the shim's socket, whose descriptor comes
+                                      along; it is answered by ("go",). An exec has neither
+    ("started", pid, helper, names, facts)
+                                      helper: a process that is to be reaped, or 0. names of the descriptors:
+                                      pidfd; stdin, stdout, stderr or console; log; oom, oom-counter.
+                                      facts: size and last instant of the log, and whether oom is urgent
     ("failed", step, argument, errno, text)
 """
 
@@ -21,8 +25,9 @@ import gc
 import marshal
 import os
 
+from onggi import failpoints
 from onggi.kernel import files, processes
-from onggi.spawn import console, join, launch, oom, record
+from onggi.spawn import console, join, launch, log, oom, pipes, record, title
 from onggi.spawn.loop import IN
 from onggi.spawn.plan import StepFailed
 from onggi.spawn.state import channel, failure, receive, send
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from onggi.spawn.loop import Loop
+    from onggi.spawn.pipes import Ends
     from onggi.spawn.plan import Launched, Plan
 else:
     import _signal as signal  # the signal module imports enum, 6 ms
@@ -43,13 +49,14 @@ else:
 class Launcher:
     """One launch, seen from the shim. Owns the launcher process and the socket to it.
 
-    Calls on_end(launcher) once, when the launcher has been reaped: then `failure` says what failed, or else
-    `process` is our child, and the descriptors are the caller's. Raises OSError from the constructor.
+    Calls on_begin(launcher, descriptor) where the shim's socket has come, and on_end(launcher) once, when the
+    launcher has been reaped: then `failure` says what failed, or else `process` is our child, and the
+    descriptors are the caller's. Raises OSError from the constructor.
     """
 
     __slots__ = (
-        "_loop", "_on_end", "_sock", "clone", "console_fd", "failure", "oom", "pid", "pidfd", "process",
-        "undo",
+        "_loop", "_on_begin", "_on_end", "_sock", "clone", "ends", "failure", "killed", "log", "oom",
+        "pid", "pidfd", "process", "undo",
     )  # fmt: skip
 
     def __init__(
@@ -57,15 +64,18 @@ class Launcher:
         loop: Loop,
         order: Order,
         on_end: Callable[[Launcher], None],
+        on_begin: Callable[[Launcher, int], None],
     ) -> None:
         self._loop = loop
-        self._on_end = on_end
+        self._on_end, self._on_begin = on_end, on_begin
         self.failure: StepFailed | None = StepFailed("launch", "", 0, "launch: the launcher was killed")
+        self.killed = True  # until it has said how it went
         self.process = 0
         self.pidfd = -1
-        self.console_fd: int | None = None
+        self.ends: Ends = {}
         self.oom: oom.OomWatch | None = None
-        self.undo: list[Any] = []  # what a launcher that was killed had begun
+        self.log: tuple[int, int, int] | None = None  # as open_log gives it
+        self.undo: list[Any] = []  # what is to be done at the end, whichever
         self.clone = 0
         self._sock, theirs = channel()
         try:
@@ -87,89 +97,123 @@ class Launcher:
         message, fds = receive(self._sock)
         if message is not None and message[0] == "plan":
             _, self.undo, self.clone = message
+            if fds:
+                self._on_begin(self, fds[0])
+                send(self._sock, ("go",))
             return
-        if message is not None and message[0] == "started":
-            _, self.process, watched, urgent = message
-            self.pidfd = fds.pop(0)
-            if watched:
-                self.oom = oom.OomWatch(fds.pop(0), fds.pop(0), urgent=urgent)
-            self.console_fd = fds.pop() if fds else None
-            self.failure = None
-        elif message is not None:
-            self.failure = StepFailed(*message[1:])
-            self.undo = []  # done already
+        if message is not None:
+            self.killed = False
+            if message[0] == "started":
+                _, self.process, helper, names, facts = message
+                self._take(helper, names, facts, fds)
+            else:
+                self.failure = StepFailed(*message[1:])
+                self.undo = []  # done already
         self._loop.forget(self._sock.fileno())
         self._sock.close()
         os.waitpid(self.pid, 0)
         self._on_end(self)
 
+    def _take(self, helper: int, names: list[str], facts: tuple[int, int, bool], fds: list[int]) -> None:
+        self.failure = None
+        if helper:
+            os.waitpid(helper, 0)
+        ends = dict(zip(names, fds))  # noqa: B905  strict needs a keyword, and lengths are the sender's
+        self.pidfd = ends.pop("pidfd")
+        size, last, urgent = facts
+        if "log" in ends:
+            self.log = (ends.pop("log"), size, last)
+        if "oom" in ends:
+            self.oom = oom.OomWatch(ends.pop("oom"), ends.pop("oom-counter"), urgent=urgent)
+        self.ends = ends
+
 
 class Order:
-    """What a launcher is to do; made in the shim, executed in the launcher."""
+    """What a launcher is to do: of a container the request `start`, of an exec `exec` (messages.py)."""
 
-    __slots__ = ("init_pidfd", "oom_dir", "plan_fd", "shim_dir", "size", "stdio")
+    __slots__ = ("container_dir", "init_pidfd", "output", "plan_fd", "request", "shim_dir")
 
     def __init__(
         self,
+        request: dict[str, Any],
         plan_fd: int,
-        stdio: tuple[int, ...],
-        size: tuple[int, int],
         *,
-        init_pidfd: int = -1,
+        output: bool,
         shim_dir: str = "",
-        oom_dir: str = "",
+        container_dir: str = "",
+        init_pidfd: int = -1,
     ) -> None:
+        self.request = request
         self.plan_fd = plan_fd
-        self.stdio = stdio
-        self.size = size
-        self.init_pidfd = init_pidfd  # of the container that an exec joins; -1 starts a container
+        self.output = output
         self.shim_dir = shim_dir
-        self.oom_dir = oom_dir
+        self.container_dir = container_dir
+        self.init_pidfd = init_pidfd  # of the container that an exec joins; -1 starts a container
 
     def execute(self, sock: _socket.socket) -> None:
         """The launcher process's whole life. Does not return."""
         gc.disable()
         status = 125
         try:
-            files.close_all_but({0, 1, 2, sock.fileno(), self.plan_fd, self.init_pidfd, *self.stdio})
-            plan = marshal.loads(_read_all(self.plan_fd))
-            send(sock, ("plan", plan["undo"], plan["clone"]))
+            files.close_all_but({0, 1, 2, sock.fileno(), self.plan_fd, self.init_pidfd})
+            plan = marshal.loads(os.pread(self.plan_fd, os.fstat(self.plan_fd).st_size, 0))
+            listeners = [] if self.init_pidfd >= 0 else [self._begin_run()]
+            send(sock, ("plan", plan["undo"], plan["clone"]), *listeners)
+            if listeners:
+                title.set_title(f"onggi-shim {self.shim_dir}", os.getppid())
+                receive(sock)  # "go": whose orphans it will be is settled
+            failpoints.hit("launcher.begun")
             self._launch(plan, sock)
+            failpoints.hit("launcher.told")
             status = 0
         except BaseException as error:
-            failed = error if isinstance(error, StepFailed) else failure(("launch",), error)
+            failed = error if isinstance(error, StepFailed) else failure(("supervise",), error)
             send(sock, ("failed", failed.step, failed.argument, failed.errno, failed.text))
         finally:
             os._exit(status)
 
+    def _begin_run(self) -> int:
+        """The shim's directory and socket, and no exit record of the run before."""
+        record.remove_exit(self.container_dir)
+        return record.bind(self.shim_dir).detach()
+
     def _launch(self, plan: Plan, sock: _socket.socket) -> None:
-        stdin_fd, stdout_fd, stderr_fd = self.stdio
+        request = self.request
+        stdio, ends = pipes.make(terminal=request["terminal"], stdin=request["stdin"], output=self.output)
+        facts = (0, 0, False)
+        if request.get("log"):
+            ends["log"], *rest = log.open_log(request["log"]["path"])
+            facts = (rest[0], rest[1], False)
         if self.init_pidfd >= 0:
-            started = join.join(plan, stdin_fd, stdout_fd, stderr_fd, init_pidfd=self.init_pidfd)
+            started = join.join(plan, *stdio, init_pidfd=self.init_pidfd, sibling=True)
         else:
-            started = launch.launch(plan, stdin_fd, stdout_fd, stderr_fd)
+            started = launch.launch(plan, *stdio, sibling=True)
+        failpoints.hit("launcher.launched")
         try:
-            watch = oom.open_watch(self.oom_dir) if self.oom_dir else None
-            if started.console_fd is not None and self.size[0]:
-                console.resize(started.console_fd, *self.size)
+            ends["pidfd"] = started.pidfd
+            if request.get("oom_dir"):
+                watch = oom.open_watch(request["oom_dir"])
+                ends["oom"], ends["oom-counter"] = watch.fd, watch.counter_fd
+                facts = (*facts[:2], watch.urgent)
+            if started.console_fd is not None:
+                self._open_console(started.console_fd, ends)
             if self.shim_dir:
                 record.write_state(self.shim_dir, os.getppid(), started.pid)
         except OSError as error:
             _take_back(plan, started)
             raise failure(("supervise",), error) from None
-        fds = [started.pidfd]
-        if watch is not None:
-            fds += [watch.fd, watch.counter_fd]
-        if started.console_fd is not None:
-            fds.append(started.console_fd)
-        send(sock, ("started", started.pid, watch is not None, watch is not None and watch.urgent), *fds)
+        send(sock, ("started", started.pid, started.helper, list(ends), facts), *ends.values())
+
+    def _open_console(self, console_fd: int, ends: Ends) -> None:
+        os.set_blocking(console_fd, False)
+        ends["console"] = console_fd
+        if self.request["stdin"]:
+            ends["stdin"] = console_fd
+        if self.request["rows"]:
+            console.resize(console_fd, self.request["rows"], self.request["columns"])
 
 
 def _take_back(plan: Plan, started: Launched) -> None:
     processes.pidfd_send_signal(started.pidfd, signal.SIGKILL)
-    processes.wait_pidfd(started.pidfd)
+    launch.await_end(started.pidfd)
     launch.finish(plan, started.pid)
-
-
-def _read_all(fd: int) -> bytes:
-    return os.pread(fd, os.fstat(fd).st_size, 0)

@@ -109,7 +109,18 @@ class JsonLog:
         "_reason", "_rests", "_second", "_second_text", "_size", "compressing_pid", "written",
     )  # fmt: skip
 
-    def __init__(self, path: str, *, max_bytes: int, max_files: int, compress: bool, attrs: bytes) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        max_bytes: int,
+        max_files: int,
+        compress: bool,
+        attrs: bytes,
+        opened: tuple[int, int, int] | None = None,
+    ) -> None:
+        """`opened` is what open_log gave, in a process that could afford it."""
+        self._fd, self._size, self._last = opened or open_log(path)
         self._path = path
         self._max_bytes = max_bytes if max_bytes > 0 else 1 << 62
         self._max_files = max_files
@@ -120,22 +131,6 @@ class JsonLog:
         self._dropped, self._reason = 0, ""
         self._second, self._second_text = -1, b""
         self.written = 0  # bytes in this run
-        self._open()
-        self._last = last_instant(self._fd, self._size)
-        self._end_torn_line()
-
-    def _open(self) -> None:
-        self._fd = os.open(self._path, _FLAGS, 0o640)
-        self._size = os.fstat(self._fd).st_size
-
-    def _end_torn_line(self) -> None:
-        """A writer that was killed in the middle of a line leaves a torn one: cut it off."""
-        tail_start = max(0, self._size - 8 * PIECE_BYTES)
-        tail = os.pread(self._fd, self._size - tail_start, tail_start)
-        whole = tail.rfind(b"\n") + 1
-        if whole != len(tail) and (whole or not tail_start):
-            self._size = tail_start + whole
-            os.ftruncate(self._fd, self._size)
 
     def write(self, stream: int, data: bytes) -> None:
         """Output of stream 1 or 2, as it was read; whole lines are written, the rest waits."""
@@ -264,6 +259,25 @@ def _entries(lines: bytes, suffix: bytes) -> bytes:
     if not lines.endswith(b"\n"):
         return _HEAD + escape(lines) + suffix
     return _HEAD + escape(lines)[:-1].replace(b"\n", b"\\n" + suffix + _HEAD) + b"\\n" + suffix
+
+
+def open_log(path: str) -> tuple[int, int, int]:
+    """Open a log to go on writing it: (descriptor, size, instant of the last entry). Raises OSError."""
+    fd = os.open(path, _FLAGS, 0o640)
+    size = os.fstat(fd).st_size
+    last = last_instant(fd, size)
+    return fd, _end_torn_line(fd, size), last
+
+
+def _end_torn_line(fd: int, size: int) -> int:
+    """A writer that was killed in the middle of a line leaves a torn one: cut it off. The size then."""
+    start = max(0, size - 8 * PIECE_BYTES)
+    tail = os.pread(fd, size - start, start)
+    whole = tail.rfind(b"\n") + 1
+    if whole == len(tail) or (start and not whole):
+        return size
+    os.ftruncate(fd, start + whole)
+    return start + whole
 
 
 def last_instant(fd: int, size: int) -> int:

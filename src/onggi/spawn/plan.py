@@ -135,9 +135,12 @@ class Launched:
     `warnings` are failures that do not stop a container (poststart hooks).
     """
 
-    __slots__ = ("console_fd", "pid", "pidfd", "warnings")
+    __slots__ = ("console_fd", "helper", "pid", "pidfd", "warnings")
 
-    def __init__(self, pid: int, pidfd: int, console_fd: int | None, warnings: list[str]) -> None:
+    def __init__(
+        self, pid: int, pidfd: int, console_fd: int | None, warnings: list[str], helper: int = 0
+    ) -> None:
+        self.helper = helper  # of a launch as sibling: another ended child of the caller's parent, or 0
         self.pid = pid
         self.pidfd = pidfd
         self.console_fd = console_fd

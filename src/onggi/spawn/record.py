@@ -16,12 +16,15 @@ from __future__ import annotations
 import os
 
 from onggi import jsontext
+from onggi.spawn import messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from typing import Any
 
 RECORD = "exit.json"
+SOCKET = "sock"
 STATE = "state"
 
 
@@ -36,6 +39,24 @@ def remove_exit(container_dir: str) -> None:
         os.unlink(f"{container_dir}/{RECORD}")
     except FileNotFoundError:
         return
+
+
+def bind(shim_dir: str) -> _socket.socket:
+    """Make a shim's directory and listen at its socket; what a killed shim left goes. Raises OSError."""
+    try:
+        os.mkdir(shim_dir, 0o700)
+    except FileExistsError:
+        pass  # of a shim that was killed, or somebody keeps something in it
+    dir_fd = os.open(shim_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in (SOCKET, STATE):
+            try:
+                os.unlink(name, dir_fd=dir_fd)
+            except FileNotFoundError:
+                pass  # the usual case
+        return messages.bind_at(dir_fd, SOCKET)
+    finally:
+        os.close(dir_fd)
 
 
 def write_state(shim_dir: str, shim_pid: int, init_pid: int) -> None:

@@ -61,7 +61,8 @@ class Shim:
         self.container_dir = container_dir
         self.status = NEW
         self.undo: list[Any] = []
-        self.clone = 0
+        self.keeps_orphans = False  # without a pid namespace what init leaves behind is ours
+        self._request: Any = None  # to start, until init runs
         self.launchers: list[Launcher] = []
         self.pid = 0
         self.pidfd = -1
@@ -77,7 +78,6 @@ class Shim:
         self.log: JsonLog | None = None
         self.streams = Streams(self.loop, on_client_end=self.client_ended, on_end=self._drained)
         self.listener: _socket.socket | None = None
-        self._bind()
         self._add_channel(Channel(sock))
 
     def run(self) -> None:
@@ -91,22 +91,13 @@ class Shim:
 
     # --- connections -------------------------------------------------------------------------
 
-    def _bind(self) -> None:
-        try:
-            os.mkdir(self.shim_dir, 0o700)
-        except FileExistsError:
-            pass  # a shim that was killed, or somebody keeps something in it
-        dir_fd = os.open(self.shim_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for name in ("sock", record.STATE):  # of a shim that was killed
-                try:
-                    os.unlink(name, dir_fd=dir_fd)
-                except FileNotFoundError:
-                    pass  # the usual case
-            self.listener = messages.bind_at(dir_fd, "sock")
-        finally:
-            os.close(dir_fd)
-        self.loop.watch(self.listener.fileno(), IN, self._accept)
+    def _begun(self, launcher: Launcher, fd: int) -> None:
+        """Init is about to be started, and we can be found at our socket."""
+        self.keeps_orphans = not launcher.clone & CLONE_NEWPID
+        if self.keeps_orphans:
+            processes.set_child_subreaper()  # what init leaves behind becomes ours, and is killed with it
+        self.listener = _socket.socket(fileno=fd)
+        self.loop.watch(fd, IN, self._accept)
         failpoints.hit("shim.bound")
 
     def _accept(self, events: int) -> None:
@@ -206,21 +197,10 @@ class Shim:
         """Start init; answered when it runs. After a failure the shim is of no use, and ends."""
         if self.status != NEW:
             raise Refused(f"container {self.id} is already started")
+        self._request = body
+        self.streams.expect(terminal=body["terminal"], stdin_once=body["stdin_once"], capture=0)
+        order = Order(body, fds[0], output=True, shim_dir=self.shim_dir, container_dir=self.container_dir)
         try:
-            record.remove_exit(self.container_dir)
-            if body["log"] is not None:
-                self.log = self.streams.log = JsonLog(**body["log"])
-            self.streams.prepare(
-                terminal=body["terminal"],
-                stdin=body["stdin"],
-                stdin_once=body["stdin_once"],
-                output=True,
-                capture=0,
-            )
-            size = (body["rows"], body["columns"])
-            order = Order(
-                fds[0], self.streams.child_fds, size, shim_dir=self.shim_dir, oom_dir=body["oom_dir"]
-            )
             self.launch(order, lambda launcher: self._started(channel, number, launcher))
         except OSError:
             self._give_up()
@@ -229,20 +209,20 @@ class Shim:
         return None
 
     def launch(self, order: Order, on_end: Callable[[Launcher], None]) -> None:
-        """Begin a launch. While there is one we are a subreaper: what it makes becomes our child."""
-        processes.set_child_subreaper()
+        """Begin to launch; `on_end` tells that the process runs, or why not."""
 
         def ended(launcher: Launcher) -> None:
             self.launchers.remove(launcher)
-            if launcher.failure is not None and launcher.undo:  # it was killed half-way
-                kill_strays(self._known())
+            if launcher.killed:
+                if not self.keeps_orphans or self.status == STARTING:
+                    kill_strays(self._known())
                 host.run_all(launcher.undo, host.Parent(0))
+            if launcher.failure is not None:
+                self._reap()
             on_end(launcher)
-            if not self.launchers and self.clone & CLONE_NEWPID:
-                processes.set_child_subreaper(subreaper=False)
             self.maybe_end()
 
-        self.launchers.append(Launcher(self.loop, order, ended))
+        self.launchers.append(Launcher(self.loop, order, ended, self._begun))
 
     def _started(self, channel: Channel, number: int, launcher: Launcher) -> None:
         if launcher.failure is not None:
@@ -251,13 +231,16 @@ class Shim:
             return
         self.started_at = time.time_ns()
         self.pid, self.pidfd, self.oom = launcher.process, launcher.pidfd, launcher.oom
-        self.undo, self.clone = launcher.undo, launcher.clone
+        self.undo = launcher.undo
         self.status = RUNNING
+        if launcher.log is not None:
+            self.log = self.streams.log = JsonLog(**self._request["log"], opened=launcher.log)
+        self._request = None
         if self.oom is not None:
             self.loop.watch(self.oom.fd, PRI if self.oom.urgent else IN, self._oom_notice)
         self.loop.watch(self.pidfd, IN, self._init_ended)
-        self.streams.running(launcher.console_fd)
-        if not self.clone & CLONE_NEWPID:
+        self.streams.running(launcher.ends)
+        if self.keeps_orphans:
             self._reap_orphans()
         failpoints.hit("shim.started")
         self._send(channel, -number, "", {"pid": self.pid, "started_at": self.started_at})
@@ -272,11 +255,15 @@ class Shim:
         }
 
     def _reap_orphans(self) -> None:
-        """Now and then: processes that init left to us and that have ended. Ours by name are left alone."""
-        for pid in read_children() - self._known():
-            os.waitpid(pid, os.WNOHANG)
+        """Now and then."""
+        self._reap()
         if self.status == RUNNING:
             self.loop.call_later(REAP_SECONDS, self._reap_orphans)
+
+    def _reap(self) -> None:
+        """Reap what was left to us and has ended. Ours by name are left alone."""
+        for pid in read_children() - self._known():
+            os.waitpid(pid, os.WNOHANG)
 
     def exec(self, channel: Channel, number: int, body: Any, fds: list[int]) -> Any:
         """Start a process inside."""
@@ -284,8 +271,9 @@ class Shim:
             raise Refused(f"container {self.id} is not running")
         if body["exec_id"] in self.execs:
             raise Refused(f"exec {body['exec_id']} is already running")
-        instance = Exec(self, body, number, fds.pop() if body["attach"] is not None else -1)
-        instance.start(fds[0], self.pidfd, lambda: self._exec_started(channel, number, instance))
+        client_fd = fds.pop() if body["attach"] is not None else -1
+        instance = Exec(self, body, number, fds[0], client_fd)
+        instance.start(lambda: self._exec_started(channel, number, instance))
         return None
 
     def _exec_started(self, channel: Channel, number: int, instance: Exec) -> None:
@@ -389,7 +377,7 @@ class Shim:
         failpoints.hit("shim.init-ended")
         for instance in self.execs.values():
             instance.kill()
-        if not self.clone & CLONE_NEWPID:
+        if self.keeps_orphans:
             kill_strays(self._known())
         self.streams.process_ended()
 
@@ -438,7 +426,7 @@ class Shim:
         if instance.note:
             ended = {name: result[name] for name in ("exit_code", "finished_at")}
             self.ended_execs = [*self.ended_execs[1 - KEPT_EXECS :], {**instance.facts(), **ended}]
-        if self.status == ENDED and not self.clone & CLONE_NEWPID:
+        if self.status == ENDED and self.keeps_orphans:
             kill_strays(self._known())
         self.tell("exec-exit", result)
         self.maybe_end()
@@ -447,16 +435,15 @@ class Shim:
 
     def _remove_own_files(self) -> None:
         """Free the directory for the next run: from here on nobody finds this shim any more."""
-        if self.listener is None:
-            return
-        self.loop.forget(self.listener.fileno())
-        self.listener.close()
-        self.listener = None
-        for name in ("sock", record.STATE):
+        if self.listener is not None:
+            self.loop.forget(self.listener.fileno())
+            self.listener.close()
+            self.listener = None
+        for name in (record.SOCKET, record.STATE):
             try:
                 os.unlink(f"{self.shim_dir}/{name}")
             except FileNotFoundError:
-                pass  # there is no state before the start
+                pass  # there is none before the start
         try:
             os.rmdir(self.shim_dir)
         except OSError:

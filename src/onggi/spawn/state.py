@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MESSAGE_BYTES = 1 << 16
-_RIGHTS_BYTES = _socket.CMSG_SPACE(4 * 4)
+_RIGHTS_BYTES = _socket.CMSG_SPACE(12 * 4)
 
 
 class Child:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onggi.spawn.attach import Client
     from onggi.spawn.log import JsonLog
     from onggi.spawn.loop import Loop
+    from onggi.spawn.pipes import Ends
 
 READ_BYTES = 65536  # what a pipe holds
 FULL_BYTES = 65536  # of input that the process has not taken
@@ -39,7 +40,7 @@ class Streams:
 
     __slots__ = (
         "_capture", "_close_when_written", "_drain_timer", "_ended", "_input", "_loop", "_on_client_end",
-        "_on_end", "_outputs", "_paused", "_running", "_stdin_fd", "_stdin_once", "captured", "child_fds",
+        "_on_end", "_outputs", "_paused", "_running", "_stdin_fd", "_stdin_once", "captured",
         "clients", "log", "on_logged", "terminal",
     )  # fmt: skip
 
@@ -63,7 +64,6 @@ class Streams:
         self._ended = False
         self._drain_timer: tuple[float, Callable[[], None]] | None = None
         self.captured = bytearray()
-        self.child_fds: tuple[int, ...] = ()
         self.clients: list[Client] = []
         self.log: JsonLog | None = None
         self.on_logged: Callable[[int], None] | None = (
@@ -71,48 +71,21 @@ class Streams:
         )
         self.terminal = False
 
-    def prepare(self, *, terminal: bool, stdin: bool, stdin_once: bool, output: bool, capture: int) -> None:
-        """Make the pipes; `child_fds` are then what launch gets as 0, 1 and 2. Raises OSError."""
+    def expect(self, *, terminal: bool, stdin_once: bool, capture: int) -> None:
+        """Say what kind of streams `running` is going to bring."""
         self.terminal = terminal
         self._stdin_once = stdin_once
         self._capture = capture
-        null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        if terminal:
-            self.child_fds = (null_fd, null_fd, null_fd)
-            self._stdin_fd = -2 if stdin else -1  # the master, once there is one
-            return
-        stdin_fd = stdout_fd = stderr_fd = null_fd
-        if stdin:
-            stdin_fd, self._stdin_fd = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(self._stdin_fd, False)
-        if output:
-            stdout_fd = self._output_pipe(STDOUT)
-            stderr_fd = self._output_pipe(STDERR)
-        self.child_fds = (stdin_fd, stdout_fd, stderr_fd)
-        if null_fd not in self.child_fds:
-            os.close(null_fd)
 
-    def _output_pipe(self, stream: int) -> int:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(reader, False)
-        self._outputs[reader] = stream
-        return writer
-
-    def close_child_fds(self) -> None:
-        """Close the process's ends here, so that the end of file can come."""
-        for fd in set(self.child_fds):
-            os.close(fd)
-        self.child_fds = ()
-
-    def running(self, console_fd: int | None) -> None:
-        """The process has been started: begin to carry."""
-        self.close_child_fds()
+    def running(self, ends: Ends) -> None:
+        """The process has been started: begin to carry. `ends` are ours from now on."""
         self._running = True
-        if console_fd is not None:
-            os.set_blocking(console_fd, False)
-            self._outputs = {console_fd: STDOUT}
-            if self._stdin_fd == -2:
-                self._stdin_fd = console_fd
+        if "stdin" in ends:
+            self._stdin_fd = ends["stdin"]
+        if "console" in ends:
+            self._outputs = {ends["console"]: STDOUT}
+        elif "stdout" in ends:
+            self._outputs = {ends["stdout"]: STDOUT, ends["stderr"]: STDERR}
         self._rewatch()
         for client in self.clients.copy():
             client.begin()
@@ -234,13 +207,8 @@ class Streams:
             client.finish("finished")
 
     def abandon(self) -> None:
-        """The process was never started: close everything; clients see the end."""
-        self.close_child_fds()
+        """The process was never started; clients see the end."""
         self._ended = True
-        self._close_input()
-        for fd in list(self._outputs):
-            os.close(fd)
-        self._outputs = {}
         if self.log is not None:
             self.log.finish()
             self.log = None

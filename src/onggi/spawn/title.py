@@ -21,18 +21,28 @@ def prepare() -> None:
     _area = (int(fields[45]), int(fields[46]))  # zeros where they are hidden from us
 
 
-def set_title(title: str, name: str) -> None:
-    """Show `title` as the command line (cut to the room there is) and `name` (15 bytes) as the command."""
-    # Plain reads and writes: making a ctypes buffer after the fork costs each shim copied pages.
-    comm_fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
-    os.write(comm_fd, name.encode()[:15])
-    os.close(comm_fd)
+def set_title(title: str, pid: int | str = "self") -> None:
+    """Show `title` as the command line (cut to the room there is) of this process, or of a forked one.
+
+    Another's is left as it is where we may not write to its memory (rootless: it is not dumpable).
+    """
     start, end = _area
     if not start < end:
-        return  # the title stays what it was
+        return
     text = title.encode()[: end - start - 1]
-    mem_fd = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        # Plain writes: a ctypes buffer made after a fork costs copied pages.
+        mem_fd = os.open(f"/proc/{pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return
     try:
         os.pwrite(mem_fd, text.ljust(end - start, b"\0"), start)
     finally:
         os.close(mem_fd)
+
+
+def set_name(name: str) -> None:
+    """The command's name of /proc/PID/comm, 15 bytes; forked children keep it."""
+    comm_fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(comm_fd, name.encode()[:15])
+    os.close(comm_fd)

@@ -45,7 +45,7 @@ def main(channel_fd: int, exec_root: str) -> NoReturn:
     os.chdir("/")
     os.umask(0o022)
     title.prepare()
-    title.set_title(f"onggi-zygote {exec_root}", "onggi-zygote")
+    title.set_name("onggi-shim")  # what its children are, and writing it costs each of them
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         # Shims are ended by their containers only. A handler, not SIG_IGN, which execve would hand on.
         signal.signal(number, _stay)
@@ -53,6 +53,7 @@ def main(channel_fd: int, exec_root: str) -> NoReturn:
         rehearsal.rehearse(f"{exec_root}/rehearsal-{os.getpid()}")
     except OSError as error:
         sys.stderr.write(f"onggi-zygote: no rehearsal, shims will need more memory: {error}\n")
+    title.set_title(f"onggi-zygote {exec_root}")  # the rehearsal has set another
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are reaped by the kernel
     channel = Channel(_Socket(fileno=channel_fd))
     gc.collect()
@@ -95,7 +96,6 @@ def become_shim(channel: Channel, body: Any, fd: int) -> NoReturn:
         os.dup2(0, 2)  # /dev/null: the daemon's stderr may be a pipe that somebody waits for
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        title.set_title(f"onggi-shim {body['shim_dir']}", "onggi-shim")
         Shim(body["id"], body["shim_dir"], body["container_dir"], _Socket(fileno=fd)).run()
         status = 0
     except BaseException:

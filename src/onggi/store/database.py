@@ -14,6 +14,8 @@ Not here: what records mean (engine/record.py), which rows exist (migrations.py)
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -28,6 +30,9 @@ APPLICATION_ID = 0x4F4E4747  # "ONGG"; file(1) and `open` know our file by it
 BUSY_TIMEOUT_MS = 5000  # somebody looks with the sqlite3 command
 # A whole check reads about 1 GB/s; below this size it is done at each open, above it after a crash only.
 QUICK_CHECK_BYTES = 16 << 20
+# The log has this much disk from the start, so that on a full disk containers still end and can be removed.
+# SQLite writes the log from its beginning again after each checkpoint and does not shorten it (section 2.3).
+RESERVE_BYTES = 2 << 20
 
 Value = str | int | bytes | None
 Row = tuple[Any, ...]
@@ -128,6 +133,18 @@ class Database:
             self._check()
         self._migrate(version)
         execute("INSERT INTO state VALUES ('clean', 0) ON CONFLICT (key) DO UPDATE SET value = 0")
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """Give the log its disk blocks now. Zeroes after its last frame are no frame (fileformat2, 4.5)."""
+        fd = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.posix_fallocate(fd, 0, RESERVE_BYTES)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EOPNOTSUPP):
+                raise  # a disk that is full already must not keep the engine from starting
+        finally:
+            os.close(fd)
 
     def _check(self) -> None:
         """Read the whole file after a crash, or when that is cheap; name the fault."""

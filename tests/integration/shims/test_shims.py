@@ -280,3 +280,68 @@ async def test_a_shim_killed_at_each_step_of_the_end(
     assert again.shims() == []
     again.close()
     await until(lambda: not alive(again.pid))
+
+
+async def test_a_shim_that_is_about_to_listen_is_found(zygote: Zygote, paths: Paths) -> None:
+    shim = await zygote.spawn("c")
+    starting = asyncio.create_task(shim.start(plan_of("sleep", "1000"), Stdio()))
+    found = await zygote.find("c")  # its directory is there already, its socket comes with the start
+    assert isinstance(found, Shim)
+    await starting
+    await found.signal(signal.SIGKILL)
+    assert (await found.exited).exit_code == 137
+    await shim.ended
+
+
+async def test_a_directory_without_a_shim_is_no_shim(zygote: Zygote, paths: Paths) -> None:
+    os.makedirs(paths.shim_dir("c"))
+    assert await zygote.find("c") is None
+    os.rmdir(paths.shim_dir("c"))
+
+
+@pytest.mark.parametrize("point", ["begun", "launched", "told"])
+async def test_a_launcher_killed_at_each_step(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setenv("ONGGI_FAILPOINT", f"launcher.{point}=kill")
+    zygote = Zygote(paths)
+    shim = await zygote.spawn("c")
+    starting = shim.start(plan_of("sleep", "1234.5"), Stdio(), log=LogTarget(path=paths.log("c")))
+    if point == "told":  # the shim knows all that it needs
+        await starting
+        await shim.signal(signal.SIGKILL)
+        assert (await shim.exited).exit_code == 137
+    else:
+        with pytest.raises(plans.StepFailed, match="launcher was killed"):
+            await starting
+    await shim.ended
+    assert zygote.shims() == []
+    sleepers = [p for p in os.listdir("/proc") if p.isdigit() and b"1234.5" in _cmdline(p)]
+    assert sleepers == []
+    zygote.close()
+    await until(lambda: not alive(zygote.pid))
+
+
+def _cmdline(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+async def test_many_execs_leave_nothing_in_the_shim(zygote: Zygote, paths: Paths) -> None:
+    shim = await sleeper(zygote, paths)
+    shim_pid = (await shim.state()).shim_pid
+    figures = []
+    for rounds in range(1000):
+        run = await shim.exec(f"e{rounds}", plan_of("true", init_pid=shim.pid), Stdio(), capture=100)
+        assert (await run.exited).exit_code == 0
+        if rounds in (99, 999):
+            await shim.state()
+            memory = int(Path(f"/proc/{shim_pid}/statm").read_text().split()[1])
+            children = Path(f"/proc/{shim_pid}/task/{shim_pid}/children").read_text().split()
+            figures.append((len(os.listdir(f"/proc/{shim_pid}/fd")), len(children), memory))
+    assert figures[0][:2] == figures[1][:2] and figures[0][1] == 1
+    assert figures[1][2] - figures[0][2] < 64, figures  # pages
+    await shim.signal(signal.SIGKILL)
+    await shim.ended

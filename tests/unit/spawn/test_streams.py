@@ -9,6 +9,7 @@ import socket
 import time
 
 from onggi.kernel import terminals
+from onggi.spawn import pipes
 from onggi.spawn.attach import Client
 from onggi.spawn.loop import Loop
 from onggi.spawn.streams import Streams
@@ -26,12 +27,13 @@ def turn(loop: Loop, seconds: float = 0.05) -> None:
 def test_a_terminal() -> None:
     loop, ends, ended = Loop(), [], []
     streams = Streams(loop, on_client_end=lambda _, why: ends.append(why), on_end=lambda: ended.append(1))
-    streams.prepare(terminal=True, stdin=True, stdin_once=True, output=True, capture=0)
+    streams.expect(terminal=True, stdin_once=True, capture=0)
     master, slave = pty.openpty()
+    os.set_blocking(master, False)
     mine, theirs = socket.socketpair()
     mine.settimeout(5)
     streams.attach(Client(loop, theirs.detach(), 1, OPTIONS, streams))
-    streams.running(master)
+    streams.running({"console": master, "stdin": master})
     assert streams.resize(33, 77) and terminals.window_size(slave) == (33, 77)
 
     mine.send(b"hello\n")
@@ -60,8 +62,11 @@ def test_no_descriptor_is_left() -> None:
     for stdin, output, terminal in ((True, True, False), (False, False, False), (False, True, True)):
         loop = Loop()
         streams = Streams(loop, on_client_end=lambda _, why: None, on_end=lambda: None)
-        streams.prepare(terminal=terminal, stdin=stdin, stdin_once=True, output=output, capture=0)
-        streams.running(None)
+        streams.expect(terminal=terminal, stdin_once=True, capture=0)
+        process_fds, ends = pipes.make(terminal=terminal, stdin=stdin, output=output)
+        for fd in set(process_fds):
+            os.close(fd)
+        streams.running(ends)
         streams.process_ended()
         del loop, streams
     gc.collect()

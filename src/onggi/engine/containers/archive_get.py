@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 async def archive_get(engine: Engine, name: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
     """The facts of the path and its archive. Raises NoSuchContainer, NotFound, InvalidParameter."""
-    container = engine.containers.get(name)
-    root_fd, facts = await engine.offload(_open, engine, container, name, path)
+    async with engine.containers.locked(name) as container:
+        root_fd, facts = await engine.offload(_open, engine, container, name, path)
     engine.events.container("archive-path", container.record)
-    stream = archive_root.produce(
+    stream = archive_root.Archive(
         engine, root_fd, lambda fd, pipe: archive.get(fd, path, pipe, container=name)
     )
     return facts, stream

@@ -26,14 +26,20 @@ async def archive_put(
 ) -> None:
     """Unpack `body`; with `copy_uid_gid` all becomes the property of the container's user.
 
+    A container that does not run is locked to the end, so that it is not started under an open archive.
+
     Raises NoSuchContainer, NotFound (no such path), Forbidden (a read-only root or volume), InvalidParameter.
     """
-    container = engine.containers.get(name)
 
     def read(pipe: Pipe) -> None:
         _put(engine, container, name, path, pipe, no_overwrite=no_overwrite_dir_non_dir, own=copy_uid_gid)
 
-    await archive_root.consume(engine, body, read)
+    async with engine.containers.locked(name) as container:
+        locked = not container.running
+        if locked:
+            await archive_root.consume(engine, body, read)
+    if not locked:
+        await archive_root.consume(engine, body, read)
     engine.events.container("extract-to-dir", container.record)
 
 
@@ -41,7 +47,7 @@ def _put(
     engine: Engine, container: Container, name: str, path: str, pipe: Pipe, *, no_overwrite: bool, own: bool
 ) -> None:
     record = container.record
-    root_fd = archive_root.open_root(engine, container)
+    root_fd = archive_root.open_root(engine, container, writable=True)
     try:
         owner = None
         if own and record.config.user:

@@ -7,6 +7,7 @@ its volumes and binds mounted in a view that nobody else sees (images/view.py).
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -19,13 +20,22 @@ from onggi.images.pipe import Pipe
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
     from onggi.engine.engine import Engine
+    from onggi.engine.record import ContainerRecord
+    from onggi.images.snapshots.protocol import Mount
 
 CHUNK_BYTES = 256 << 10
 PIPE_BYTES = 2 << 20
 
 
-def open_root(engine: Engine, container: Container) -> int:
-    """A descriptor of the root; the caller closes it. Blocking. Raises System."""
+def open_root(engine: Engine, container: Container, *, writable: bool = False) -> int:
+    """A descriptor of the root; the caller closes it. Blocking; the container's lock is held.
+
+    Raises System.
+    Not `writable`, the upper directory of a container that does not run is shown without being mounted for
+    writing, so that any number may look at once; two writable overlays on one upper directory are undefined
+    (Documentation/filesystems/overlayfs.rst, "Sharing and copying layers"): a writer keeps the lock to
+    its end.
+    """
     record = container.record
     try:
         if container.running:
@@ -35,9 +45,21 @@ def open_root(engine: Engine, container: Container) -> int:
             for mount in record.mounts
             if mount.type in ("bind", "volume") and mount.source
         ]
-        return view.open_root(engine.snapshots.mounts(record.snapshot), binds)
+        try:
+            return view.open_root(_mounts(engine, record, writable=writable), binds)
+        except OSError as error:
+            if writable or error.errno != errno.EROFS:
+                raise
+        # A mount point of a container that never ran is not there yet: it is made as the start would make it.
+        os.close(view.open_root(_mounts(engine, record, writable=True), binds))
+        return view.open_root(_mounts(engine, record, writable=False), binds)
     except OSError as error:
         raise System(f"cannot open the root of container {record.id}: {error}") from error
+
+
+def _mounts(engine: Engine, record: ContainerRecord, *, writable: bool) -> list[Mount]:
+    snapshots = engine.snapshots
+    return snapshots.mounts(record.snapshot) if writable else snapshots.view(record.snapshot)
 
 
 def open_exported(engine: Engine, container: Container) -> int:
@@ -46,37 +68,57 @@ def open_exported(engine: Engine, container: Container) -> int:
     try:
         if container.running:
             return view.open_running_alone(record.pid)
-        return view.open_root(engine.snapshots.mounts(record.snapshot))
+        return view.open_root(_mounts(engine, record, writable=False))
     except OSError as error:
         raise System(f"cannot open the root of container {record.id}: {error}") from error
 
 
-async def produce(engine: Engine, root_fd: int, write: Callable[[int, Pipe], object]) -> AsyncIterator[bytes]:
-    """What `write` puts into the pipe, in a thread of its own; takes over and closes `root_fd`.
+class Archive:
+    """What `write` puts into a pipe, in a thread of its own, as a stream. Owns `root_fd`.
 
-    A reader that goes away ends the thread: its next write fails.
+    The thread starts with the first read, and is ended by a reader that goes away: its next write fails.
+    Whoever does not read calls `aclose`, which a generator that never began would ignore.
     """
-    pipe = Pipe(PIPE_BYTES)
 
-    def run() -> None:
+    def __init__(self, engine: Engine, root_fd: int, write: Callable[[int, Pipe], object]) -> None:
+        self._engine = engine
+        self._root_fd = root_fd
+        self._write = write
+        self._pipe = Pipe(PIPE_BYTES)
+        self._started = False
+
+    def __aiter__(self) -> Archive:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._run, name="archive", daemon=True).start()
+        data = await self._engine.offload(self._pipe.read, CHUNK_BYTES)
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def aclose(self) -> None:
+        """The reader wants no more; a second call does nothing."""
+        self._pipe.close()
+        if not self._started:
+            self._started = True
+            os.close(self._root_fd)
+            self._pipe.end()
+
+    def _run(self) -> None:
         try:
-            write(root_fd, pipe)
-            pipe.end()
+            self._write(self._root_fd, self._pipe)
+            self._pipe.end()
         except BrokenPipeError:
-            pipe.end()
+            self._pipe.end()
         except OSError as error:
-            pipe.end(System(f"cannot make the archive: {error}"))
+            self._pipe.end(System(f"cannot make the archive: {error}"))
         except BaseException as error:  # handed to the reader, which raises it
-            pipe.end(error)
+            self._pipe.end(error)
         finally:
-            os.close(root_fd)
-
-    threading.Thread(target=run, name="archive", daemon=True).start()
-    try:
-        while data := await engine.offload(pipe.read, CHUNK_BYTES):
-            yield data
-    finally:
-        pipe.close()
+            os.close(self._root_fd)
 
 
 async def consume(engine: Engine, body: AsyncIterator[bytes], read: Callable[[Pipe], object]) -> None:

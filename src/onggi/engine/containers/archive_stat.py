@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 async def archive_stat(engine: Engine, name: str, path: str) -> PathStat:
     """Raises NoSuchContainer, NotFound (no such path), InvalidParameter."""
-    container = engine.containers.get(name)
-    return await engine.offload(_stat, engine, container, name, path)
+    async with engine.containers.locked(name) as container:
+        return await engine.offload(_stat, engine, container, name, path)
 
 
 def _stat(engine: Engine, container: Container, name: str, path: str) -> PathStat:

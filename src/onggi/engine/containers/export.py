@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 async def export(engine: Engine, name: str) -> AsyncIterator[bytes]:
     """Raises NoSuchContainer, System."""
-    container = engine.containers.get(name)
-    root_fd = await engine.offload(archive_root.open_exported, engine, container)
+    async with engine.containers.locked(name) as container:
+        root_fd = await engine.offload(archive_root.open_exported, engine, container)
     engine.events.container("export", container.record)
-    return archive_root.produce(engine, root_fd, pack)
+    return archive_root.Archive(engine, root_fd, pack)

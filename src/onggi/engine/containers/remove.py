@@ -22,8 +22,9 @@ async def remove(
     """Remove; `force` kills it first, `volumes` removes its anonymous ones.
 
     Commit point: status `removing` in the row; from there on a crash is finished by reconcile.py.
-    Failpoints: remove.row-written, remove.cgroup-gone, remove.snapshot-gone, remove.directory-gone,
-    remove.volumes-gone. Raises NoSuchContainer, Conflict, System (then the container is dead).
+    Failpoints: remove.killed, remove.row-written, remove.cgroup-gone, remove.snapshot-gone,
+    remove.directory-gone, remove.volumes-gone.
+    Raises NoSuchContainer, Conflict, System (then the container is dead).
     """
     if link:
         raise InvalidParameter(f"cannot remove link {name}: this engine has no legacy links")
@@ -40,6 +41,7 @@ async def remove(
             ended = container.next_exit()
             container.update(manually_stopped=True, exit_on_next=True)
             await stops.kill_all(engine, container)
+            failpoints.hit("remove.killed")
     if ended is not None:
         await ended
     async with container.lock:
@@ -61,7 +63,7 @@ def _refuse_running(container: Container) -> None:
 
 async def remove_stopped(engine: Engine, container: Container, *, volumes: bool) -> None:
     """The removal itself; the lock is held and nothing runs. Raises System."""
-    container.update(status=after(container.status, Event.REMOVE))
+    container.update(status=after(container.status, Event.REMOVE), remove_volumes=volumes)
     failpoints.hit("remove.row-written")
     record = container.record
     try:

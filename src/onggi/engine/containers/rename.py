@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onggi import failpoints
 from onggi.engine.containers import validate
 from onggi.errors import Conflict, InvalidParameter
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
 
 async def rename(engine: Engine, name: str, new_name: str) -> None:
-    """Commit point: the row. Raises NoSuchContainer, InvalidParameter, Conflict (the name is taken)."""
+    """Commit point: the row. Failpoint: rename.row-written.
+
+    Raises NoSuchContainer, InvalidParameter, Conflict (the name is taken).
+    """
     if not name or not new_name:
         raise InvalidParameter("Neither old nor new names may be empty")
     async with engine.containers.locked(name) as container:
@@ -27,4 +31,5 @@ async def rename(engine: Engine, name: str, new_name: str) -> None:
                 "You have to remove (or rename) that container to be able to reuse that name."
             )
         engine.containers.rename(container, wanted)
+        failpoints.hit("rename.row-written")
         engine.events.container("rename", container.record, oldName=f"/{old}")

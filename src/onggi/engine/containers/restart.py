@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onggi import failpoints
 from onggi.engine import run, signals
 from onggi.engine.containers import stop as stops
 from onggi.engine.status import Status
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 async def restart(engine: Engine, name: str, *, timeout: int | None = None, signal: str = "") -> None:  # noqa: ASYNC109 - Docker's word, seconds
-    """Commit points: those of stop, then of start. Raises NoSuchContainer, Conflict, StartFailed."""
+    """Commit points: those of stop, then of start. Failpoints: restart.stopped, restart.started.
+
+    Raises NoSuchContainer, Conflict, StartFailed.
+    """
     number = signals.parse(signal) if signal else 0
     async with engine.containers.locked(name) as container:
         ended = None
@@ -23,6 +27,7 @@ async def restart(engine: Engine, name: str, *, timeout: int | None = None, sign
             container.keep_once = True
     if ended is not None:
         await stops.finish(engine, container, ended, stops.patience(container, timeout))
+        failpoints.hit("restart.stopped")
     async with engine.containers.locked(container.id):
         container.keep_once = False
         if container.status in (Status.REMOVING, Status.DEAD):
@@ -32,4 +37,5 @@ async def restart(engine: Engine, name: str, *, timeout: int | None = None, sign
             container.restart_task = None
         if not container.running:
             await run.begin(engine, container)
+    failpoints.hit("restart.started")
     engine.events.container("restart", container.record)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from onggi import failpoints
 from onggi.engine import run_paths
 from onggi.engine.containers import validate
 from onggi.engine.oci.resources import resources
@@ -26,7 +27,8 @@ FIELDS = (
 async def update(engine: Engine, name: str, request: ContainerUpdateRequest) -> ContainerUpdateResponse:
     """Zero and empty mean "as it is". The kernel comes first: what it refuses is not recorded.
 
-    Commit point: the row. Raises NoSuchContainer, InvalidParameter, Conflict, OSError.
+    Commit point: the row. Failpoint: update.kernel-changed.
+    Raises NoSuchContainer, InvalidParameter, Conflict, OSError.
     """
     async with engine.containers.locked(name) as container:
         if container.status in (Status.REMOVING, Status.DEAD):
@@ -46,6 +48,7 @@ async def update(engine: Engine, name: str, request: ContainerUpdateRequest) -> 
         if container.running and wanted and wanted != resources(before):
             group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record))
             await engine.offload(group.update, wanted)
+            failpoints.hit("update.kernel-changed")
         container.update(host_config=changed)
         engine.events.container("update", container.record)
     return ContainerUpdateResponse(warnings=[])

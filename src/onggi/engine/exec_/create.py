@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from onggi import failpoints
 from onggi.engine.attach_options import detach_keys
 from onggi.engine.exec_.table import Exec
 from onggi.engine.status import Status
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 async def create(engine: Engine, name: str, request: ExecCreateRequest) -> str:
-    """The id of a new instance. Raises NoSuchContainer, Conflict (not running, paused), InvalidParameter."""
+    """The id of a new instance. Raises NoSuchContainer, Conflict (not running, paused), InvalidParameter.
+
+    Failpoint: exec.created.
+    """
     container = engine.containers.get(name)
     if container.status is Status.RESTARTING:
         raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
@@ -29,5 +33,6 @@ async def create(engine: Engine, name: str, request: ExecCreateRequest) -> str:
     detach_keys(request.detach_keys)
     instance = Exec(secrets.token_hex(32), container, request)
     engine.execs.add(instance)
+    failpoints.hit("exec.created")
     engine.events.container(f"exec_create: {' '.join(request.cmd)}", container.record, execID=instance.id)
     return instance.id

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from onggi import failpoints
 from onggi.engine import clock, start_errors
 from onggi.engine.attach_options import detach_keys
@@ -42,7 +44,7 @@ async def start(
 ) -> None:
     """Run the process; returns when its execve has happened, or, attached, has failed into the connection.
 
-    Commit point: the shim has answered. Failpoints: exec.compiled, exec.started.
+    Commit point: the shim has answered. Failpoints: exec.compiled, exec.started, exec.ended.
     Raises NoSuchExec, Conflict, StartFailed (detached).
     """
     instance = engine.execs.get(exec_id)
@@ -121,6 +123,7 @@ async def _run(
             sock=taken.sock if taken else None,
             early=taken.early if taken else b"",
             options=options,
+            note=msgspec.json.encode(wanted),
         )
     except StepFailed as error:
         failure = start_errors.exec_failed(error, wanted.cmd[0], wanted.working_dir)
@@ -130,12 +133,18 @@ async def _run(
         instance.ended_at, instance.exit_code = clock.now(), 128
         raise
     failpoints.hit("exec.started")
-    instance.running, instance.pid = True, started.pid
-    instance.task = engine.task(_watch(engine, instance, started.exited), f"exec {instance.id[:12]}")
+    watch(engine, instance, started.pid, started.exited)
+
+
+def watch(engine: Engine, instance: Exec, pid: int, exited: asyncio.Future[ExecExit]) -> None:
+    """The instance runs: wait for its end. Adoption by a later engine comes here too (exec_/adopt.py)."""
+    instance.started, instance.running, instance.pid = True, True, pid
+    instance.task = engine.task(_watch(engine, instance, exited), f"exec {instance.id[:12]}")
 
 
 async def _watch(engine: Engine, instance: Exec, exited: asyncio.Future[ExecExit]) -> None:
     exit_ = await exited
+    failpoints.hit("exec.ended")
     instance.running = False
     instance.exit_code = exit_.exit_code
     instance.ended_at = clock.now()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onggi import paths
+from onggi import failpoints, paths
 from onggi.engine.clock import now, rfc3339
 from onggi.errors import InvalidParameter
 from onggi.kernel.netlink import Route
@@ -97,9 +97,28 @@ class Networks:
         """The default bridge if this engine has used it."""
         return self._default
 
+    def close(self) -> None:
+        """Take the bridge and its rules from the host when no container is in it.
+
+        The user's own bridge stays. After a crash the next orderly end does so.
+        Failpoint: network.rules-gone.
+        """
+        if self._config.bridge or self.endpoints():
+            return
+        config = self.get(DEFAULT).ipam.config
+        if not config or not bridge.exists(self.bridge_name):
+            return  # never used, or not since the last end
+        if self._config.iptables:
+            firewall.remove(self.table_name, self._rules(config[0].subnet))
+        failpoints.hit("network.rules-gone")
+        bridge.remove(self.bridge_name)
+
+    def _rules(self, subnet: str) -> list[firewall.Masquerade]:
+        return [firewall.Masquerade(subnet=subnet, bridge=self.bridge_name)]
+
     def _make_default(self) -> DefaultBridge:
         network = self.get(DEFAULT)
-        if not network.ipam.config:
+        if not network.ipam.config or self._lost_place(network):
             network = self._place(network)
         subnet = ipaddress.IPv4Network(network.ipam.config[0].subnet)
         gateway = network.ipam.config[0].gateway
@@ -108,12 +127,17 @@ class Networks:
         )
         bridge.ensure(link)
         if self._config.iptables:
-            rules = [firewall.Masquerade(subnet=str(subnet), bridge=link.name)]
-            firewall.apply(self.table_name, rules)
+            firewall.apply(self.table_name, self._rules(str(subnet)))
         addresses = Addresses(subnet, gateway)
         for _, endpoint in self.endpoints(network_id=network.id):
             addresses.reserve(endpoint.ip_address)
         return DefaultBridge(network.id, link, addresses)
+
+    def _lost_place(self, network: Network) -> bool:
+        """Has somebody taken the subnet while our bridge was away? What the user chose is not ours."""
+        if self._config.bip or self.endpoints(network_id=network.id) or bridge.exists(self.bridge_name):
+            return False
+        return subnets.overlap(network.ipam.config[0].subnet, _used(self.bridge_name))
 
     def _place(self, network: Network) -> Network:
         """Choose the subnet and write it down."""

@@ -1,0 +1,76 @@
+"""A client that goes away before the first byte: what was opened for him is closed, and no thread stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+
+import pytest
+
+from onggi.engine import streams
+from onggi.engine.containers.archive_root import Archive
+from onggi.engine.offload import Offload
+
+
+class Door:
+    """The one part of an engine that an archive asks for."""
+
+    def __init__(self) -> None:
+        self.offload = Offload(2)
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+async def until_closed(fd: int) -> None:
+    deadline = time.monotonic() + 10
+    while is_open(fd):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+def test_an_archive_that_nobody_reads_to_its_end_closes_its_root(reads: int) -> None:
+    async def main() -> None:
+        door = Door()
+        fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
+
+        def write(root_fd: int, pipe: object) -> None:
+            while True:
+                pipe.write(bytes(1 << 20))  # type: ignore[attr-defined]
+
+        archive = Archive(door, fd, write)  # type: ignore[arg-type]
+        for _ in range(reads):
+            assert await anext(archive)
+        await archive.aclose()
+        await archive.aclose()
+        await until_closed(fd)
+        door.offload.close()
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_nobody_began_to_read_ends_its_thread() -> None:
+    async def main() -> None:
+        before = threading.active_count()
+
+        def work(write: streams.Write) -> None:
+            while True:
+                write(b"more")
+
+        chunks = await streams.iterate(work)
+        assert threading.active_count() == before + 1
+        await chunks.aclose()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 10
+        while threading.active_count() > before:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.005)
+
+    asyncio.run(main())
