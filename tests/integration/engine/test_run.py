@@ -73,7 +73,7 @@ async def test_read_only_root_and_tmpfs(bench: Bench) -> None:
     host = none_network(readonly_rootfs=True, tmpfs={"/run": "size=1m"})
     code, output = await bench.run("sh", "-c", "touch /x; touch /run/x && echo done", host=host)
     assert "Read-only file system" in output
-    assert output.endswith("done\n")
+    assert "done\n" in output  # two pipes: which comes first is nobody's promise
     assert code == 0
 
 

@@ -46,11 +46,25 @@ def paths(tmp_path: Path) -> Paths:
     return found
 
 
+class KeptZygote(Zygote):
+    """Lets go of every shim at the test's end, whether or not the test waited for the shim's own."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.made: list[Shim] = []
+
+    async def spawn(self, container_id: str) -> Shim:
+        self.made.append(await super().spawn(container_id))
+        return self.made[-1]
+
+
 @pytest.fixture
 async def zygote(paths: Paths) -> AsyncIterator[Zygote]:
-    zygote = Zygote(paths)
+    zygote = KeptZygote(paths)
     await zygote.start()
     yield zygote
+    for shim in zygote.made:
+        shim.disconnect()
     zygote.close()
     await until(lambda: not alive(zygote.pid))
 
