@@ -306,6 +306,11 @@ def test_exec(pair: Pair) -> None:
     assert "is not running" in pair.fails("exec", cid, "true")[1]
 
 
+def test_exec_code_is_known_as_soon_as_its_output_ends(pair: Pair) -> None:
+    cid = pair.start()
+    assert [pair.status("exec", cid, "sh", "-c", "exit 5") for _ in range(40)] == [5] * 40
+
+
 def test_attach_gets_what_comes(pair: Pair) -> None:
     cid = pair("create", "--network", "none", "-i", IMAGE, "cat")
     assert pair("start", "-a", "-i", cid, stdin=b"to the container\n") == "to the container"

@@ -124,6 +124,22 @@ def test_rotation_keeps_the_newest_and_readers_go_through_all_files(tmp_path: Pa
         )
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_files_of_one_clock_tick_are_told_apart(tmp_path: Path, compress: bool) -> None:
+    path = tmp_path / "c-json.log"
+    log = make(path, max_bytes=20_000, max_files=4, compress=compress)
+    for number in range(2000):
+        log.write(1, b"%d\n" % number)
+    log.finish()
+    deadline = time.monotonic() + 10
+    while compress and not os.path.exists(f"{path}.1.gz") and time.monotonic() < deadline:
+        time.sleep(0.01)  # poll for the compressing process
+    for name in files(str(path)):
+        os.utime(name, ns=(1, 1))
+    kept = [int(line) for line in read(path).splitlines()]
+    assert kept == list(range(kept[0], 2000))
+
+
 def test_since_and_until(tmp_path: Path) -> None:
     path = tmp_path / "c-json.log"
     lines = [

@@ -153,6 +153,42 @@ def _line_after(fd: int, offset: int) -> tuple[int, int] | None:
         return None
 
 
+def _position(paths: list[str], ours: os.stat_result) -> int | None:
+    """Which of `paths` is the open file, or holds what was in it.
+
+    The inode decides. A file that is gone from its directory was compressed: then it is the newest .gz with
+    its time and length. The time alone would not do: files that were filled within one clock tick share it.
+    """
+    packed = None
+    for number, path in enumerate(paths):
+        try:
+            stat = os.stat(path)
+        except FileNotFoundError:
+            continue  # it is being renamed: the next round sees it
+        if stat.st_ino == ours.st_ino:
+            return number
+        if (
+            not ours.st_nlink
+            and stat.st_mtime_ns == ours.st_mtime_ns
+            and _unpacked_size(path) == ours.st_size
+        ):
+            packed = number
+    return packed
+
+
+def _unpacked_size(path: str) -> int:
+    """The length that a gzip file states in its last four bytes (RFC 1952); -1 for another file."""
+    if not path.endswith(".gz"):
+        return -1
+    file = _open(path)
+    if file is None:
+        return -1
+    try:
+        return int.from_bytes(os.pread(file.fd, 4, max(0, file.size() - 4)), "little")
+    finally:
+        file.close()
+
+
 class LogReader:
     """Everything selected from one container's log, chunk by chunk. Owns the open file."""
 
@@ -234,16 +270,10 @@ class LogReader:
         """The path after ours, None where ours is the newest."""
         assert self._file is not None
         paths = files(self._path)
-        ours = os.fstat(self._file.fd)
-        for number, path in enumerate(paths):
-            try:
-                stat = os.stat(path)
-            except FileNotFoundError:
-                continue  # it is being renamed: the next round sees it
-            compressed = path.endswith(".gz") and stat.st_mtime_ns == ours.st_mtime_ns
-            if stat.st_ino == self._file.inode or compressed:
-                return paths[number + 1] if number + 1 < len(paths) else None
-        return paths[0] if paths else None
+        here = _position(paths, os.fstat(self._file.fd))
+        if here is None:  # dropped by rotation: go on with the oldest that is left
+            return paths[0] if paths else None
+        return paths[here + 1] if here + 1 < len(paths) else None
 
     # --- what is shown -----------------------------------------------------------------------
 

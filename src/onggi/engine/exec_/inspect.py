@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from onggi.engine.shims import ShimGone
 from onggi.wire.containers import ExecInspectResponse, ProcessConfig
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
+    from onggi.engine.exec_.table import Exec
 
 
 async def inspect(engine: Engine, exec_id: str) -> ExecInspectResponse:
     """Raises NoSuchExec."""
     instance = engine.execs.get(exec_id)
+    if instance.started and instance.exit_code is None:
+        await _catch_up(instance)
     request = instance.request
     return ExecInspectResponse(
         can_remove=False,
@@ -33,3 +38,19 @@ async def inspect(engine: Engine, exec_id: str) -> ExecInspectResponse:
         container_id=instance.container.id,
         pid=instance.pid,
     )
+
+
+async def _catch_up(instance: Exec) -> None:
+    """Take note of what the shim told before this question.
+
+    A client has its output from the shim itself: it sees the end, and asks for the exit code, before this
+    process may have read that the exec ended. The shim's answer comes behind what it told earlier.
+    """
+    shim = instance.container.shim
+    if shim is not None:
+        try:
+            await shim.state()
+        except ShimGone:
+            pass  # then its end is known
+    if instance.task is not None and instance.exited is not None and instance.exited.done():
+        await asyncio.shield(instance.task)

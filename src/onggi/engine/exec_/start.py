@@ -139,6 +139,7 @@ async def _run(
 def watch(engine: Engine, instance: Exec, pid: int, exited: asyncio.Future[ExecExit]) -> None:
     """The instance runs: wait for its end. Adoption by a later engine comes here too (exec_/adopt.py)."""
     instance.started, instance.running, instance.pid = True, True, pid
+    instance.exited = exited
     instance.task = engine.task(_watch(engine, instance, exited), f"exec {instance.id[:12]}")
 
 

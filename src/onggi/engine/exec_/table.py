@@ -14,6 +14,7 @@ from onggi.wire.containers import ExecCreateRequest
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
+    from onggi.engine.shims import ExecExit
 
 KEPT_NS = 5 * 60 * clock.SECOND
 
@@ -21,7 +22,9 @@ KEPT_NS = 5 * 60 * clock.SECOND
 class Exec:
     """One exec instance; `exit_code` is None until it has ended."""
 
-    __slots__ = ("container", "ended_at", "exit_code", "id", "pid", "request", "running", "started", "task")
+    __slots__ = (
+        "container", "ended_at", "exit_code", "exited", "id", "pid", "request", "running", "started", "task",
+    )  # fmt: skip
 
     def __init__(self, exec_id: str, container: Container, request: ExecCreateRequest) -> None:
         self.id = exec_id
@@ -32,7 +35,8 @@ class Exec:
         self.pid = 0
         self.exit_code: int | None = None
         self.ended_at = 0
-        self.task: asyncio.Task[None] | None = None  # waits for the end
+        self.exited: asyncio.Future[ExecExit] | None = None  # what the shim tells of its end
+        self.task: asyncio.Task[None] | None = None  # takes note of it
 
 
 class Execs:
