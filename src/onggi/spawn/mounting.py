@@ -12,6 +12,7 @@ import os
 
 from onggi.kernel import files, mounts
 from onggi.kernel.mounts import AT_FDCWD, MS_REC, MS_SLAVE, make_filesystem, mount_setattr, move_mount
+from onggi.kernel.namespaces import CLONE_NEWNS, setns
 from onggi.spawn import copyup, inside, overlay
 from onggi.spawn.plan import EXTRA_CLEAR, EXTRA_RECURSIVE_CLEAR, EXTRA_TMPCOPYUP
 from onggi.spawn.state import Child
@@ -238,6 +239,7 @@ def pivot(child: Child, no_pivot: bool) -> None:
     if no_pivot:
         _move_root(child.root_fd)
     else:
+        _leave_chroot()
         old_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.fchdir(child.root_fd)
         mounts.pivot_root(".", ".")
@@ -248,6 +250,19 @@ def pivot(child: Child, no_pivot: bool) -> None:
         os.chdir("/")
     files.close_all_but({child.sock.fileno(), child.fifo_fd, *child.keep})
     child.root_fd = child.proc_fd = -1
+
+
+def _leave_chroot() -> None:
+    """Make "/" the root of the mount namespace, also where the engine itself was started in a chroot.
+
+    Otherwise pivot_root would exchange the chroot's mount alone: the host's tree stayed the namespace's root,
+    and whoever joins the namespace (an exec, or the container itself by setns(2)) would stand in it.
+    """
+    own_fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(own_fd, CLONE_NEWNS)  # sets root and working directory to the namespace's root
+    finally:
+        os.close(own_fd)
 
 
 def _move_root(root_fd: int) -> None:
