@@ -2,7 +2,8 @@
 
     PREFIX/etc/systemd/system/onggi.service, onggi.socket      PREFIX/usr/local/bin/onggi
 
-Without --prefix the units are enabled and the socket is started where systemd runs. Every file is written
+Without --prefix the units are enabled and the socket is started where systemd runs: the engine comes with the
+first client, and at boot, when containers with a restart policy are waiting for it. Every file is written
 under another name and renamed. The commit point is the launcher, which comes last.
 """
 
@@ -59,6 +60,7 @@ ListenStream=/run/onggi/onggi.sock
 SocketMode=0660
 SocketUser=root
 SocketGroup={group}
+RemoveOnStop=yes
 
 [Install]
 WantedBy=sockets.target
@@ -81,7 +83,8 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
         session.out(f"wrote {prefix}/{path}")
     if not prefix and systemd_runs():
         call(session, ["systemctl", "daemon-reload"])
-        call(session, ["systemctl", "enable", "--now", "onggi.socket"])
+        call(session, ["systemctl", "enable", "onggi.service", "onggi.socket"])  # restart policies, at boot
+        call(session, ["systemctl", "start", "onggi.socket"])
     return 0
 
 
@@ -95,15 +98,18 @@ def check(prefix: str, verb: str) -> str:
 
 
 def launcher_text() -> str:
-    """A script that starts this interpreter without site-packages, with this package's directory on
-    its path.
+    """A script that starts this interpreter without its site module, with the directories on its path that
+    hold this package and the libraries of the engine.
     """
     source = os.path.abspath(__file__)
     for _ in range(5):
         source = os.path.dirname(source)
+    libraries = [path for path in sys.path if os.path.isdir(f"{path}/msgspec") and path != source]
+    if not libraries:
+        raise CommandError("the engine's library msgspec is not on this command's path: install onggi by pip")
     return (
-        f"#!{sys.executable} -IS\nimport sys\n\nsys.path.insert(0, {source!r})\n"
-        "from onggi.cli.main import main\n\nmain()\n"
+        f"#!{sys.executable} -IS\nimport sys\n\nsys.path[1:1] = [{source!r}]\nsys.path += {libraries!r}\n"
+        "from onggi.cli.main import main\n\nsys.exit(main())\n"
     )
 
 
