@@ -87,10 +87,6 @@ def write_file(path: str, text: str) -> None:
         raise OSError(error.errno, strerror, path) from None
 
 
-def _write_pid(parent: Parent, path: str) -> None:
-    write_file(path, str(parent.pid))
-
-
 def _rmdir(_: Parent, path: str) -> None:
     waited = 0
     while True:
@@ -167,7 +163,6 @@ def _cgroup_device(_: Parent, path: str, program: bytes) -> None:
 STEPS: dict[str, Callable[..., None]] = {
     "mkdir": _mkdir,
     "write": _write,
-    "write-pid": _write_pid,
     "rmdir": _rmdir,
     "id-map": _id_map,
     "oom-score-adj": _oom_score_adj,

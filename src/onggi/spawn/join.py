@@ -1,9 +1,9 @@
 """Running a process inside a running container (exec): the second way of starting a plan.
 
 The plan is that of `runtime.compile.process`; its `exec_join` is (init's pid, namespaces). A helper
-enters the
-cgroups, then all namespaces through one pidfd, so that they are those of the same process however pids are
-reused, and makes the process with CLONE_PARENT: the caller is its parent and gets its exit status.
+enters the cgroups (as launch.py says), then all namespaces through one pidfd, so that they are those of the
+same process however pids are reused, and makes the process with CLONE_PARENT: the caller is its parent and
+gets its exit status.
 Its root is init's root, its directory is opened inside it and checked (CVE-2024-21626).
 """
 
@@ -81,12 +81,12 @@ class _Join(launch._Run):
                 os.close(self.owned_pidfd)
 
     def _clone(self, child_sock: _socket.socket) -> None:
-        self.helper, helper_fd = clone(self.parent_flag)
-        if self.helper == 0:
-            launch._in_child(child_sock, lambda: self._enter(child_sock))
+        # cgroups first: what the helper makes is born in them
+        self.helper, helper_fd = self._born(
+            0, lambda: launch._in_child(child_sock, lambda: self._enter(child_sock))
+        )
         try:
             assert self.sock is not None
-            # cgroups first: what the helper makes is born in them
             self.parent.pid = self.helper
             host.run(self.plan["attach"], self.parent)
             self._say_go()
@@ -107,7 +107,7 @@ class _Join(launch._Run):
 
     def _enter(self, sock: _socket.socket) -> None:
         child = Child(self.plan, sock, {})
-        launch.prepare(child, self.stdio, self.keep, [self.init_pidfd])
+        launch.prepare(child, self.stdio, self.keep, [self.init_pidfd], self.tasks)
         child.wait()
         processes.set_dumpable(dumpable=False)
         self._setns()

@@ -2,9 +2,9 @@
 
     parent (shim, onggi-runtime)              child
     host steps
-    clone ---------------------------------->  join namespaces, close the host's descriptors
-    attach steps (cgroups, id maps)
-    "go" ----------------------------------->  steps ...
+    clone, into a v2 cgroup ---------------->  enter v1 cgroups, close the host's descriptors
+    attach steps (id maps)
+    "go" ----------------------------------->  join namespaces, steps ...
     hooks (prestart, createRuntime)  <-------  "hooks"
     "go" ----------------------------------->  pivot, identity ...
     <----------------------------------------  "console" + pty master, "ready", or "failed"
@@ -24,9 +24,17 @@ import gc
 import os
 import select
 
+from onggi import failpoints
 from onggi.kernel import capabilities as _capabilities  # noqa: F401  loaded before any fork
 from onggi.kernel import files, processes
-from onggi.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT, clone, setns
+from onggi.kernel.namespaces import (
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_PARENT,
+    clone,
+    clone_into,
+    setns,
+)
 from onggi.spawn import host, steps
 from onggi.spawn.plan import Launched, StepFailed
 from onggi.spawn.state import Child, channel, failure, receive, send
@@ -85,6 +93,7 @@ class _Run:
         self.keep = keep
         self.parent = host.Parent(0)
         self.namespaces: list[tuple[int, int]] = []
+        self.tasks: list[tuple[int, str]] = []
         self.sock: _socket.socket | None = None
         self.pid = 0
         self.pidfd = -1
@@ -92,15 +101,20 @@ class _Run:
 
     def start(self) -> Launched:
         host.run(self.plan["host"], self.parent)
+        failpoints.hit("launch.host-done")
         self._open_namespaces()
+        self._open_tasks()
         self.sock, child_sock = channel()
         try:
             self._clone(child_sock)
         finally:
             child_sock.close()
+        failpoints.hit("launch.cloned")
         self._attach()
+        failpoints.hit("launch.attached")
         self._say_go()
         self._follow()
+        failpoints.hit("launch.executed")
         self._close()
         warnings = host.run_all(self.plan["started"], self.parent)
         return Launched(self.pid, self.pidfd, self.console_fd, warnings, self.helper)
@@ -145,9 +159,50 @@ class _Run:
         if joined & (CLONE_NEWPID | CLONE_NEWUSER) or (joined and flags & CLONE_NEWUSER):
             self._clone_through_helper(child_sock, flags)
             return
-        self.pid, self.pidfd = clone(flags | self.parent_flag)
-        if self.pid == 0:
-            _in_child(child_sock, lambda: self._become(child_sock, self.namespaces))
+        self.pid, self.pidfd = self._born(
+            flags, lambda: _in_child(child_sock, lambda: self._become(child_sock, self.namespaces))
+        )
+
+    def _open_tasks(self) -> None:
+        """Opened with our rights; the file's opener is who the kernel asks (cgroup1_procs_write)."""
+        for path in self.plan["tasks"]:
+            try:
+                self.tasks.append((os.open(path, os.O_WRONLY | os.O_CLOEXEC), path))
+            except OSError as error:
+                raise failure(("cgroup", path), error) from None
+
+    def _born(self, flags: int, child: Callable[[], None]) -> tuple[int, int]:
+        """Clone into the version 2 cgroup, where there is one."""
+        directory = self.plan["born"]
+        if not directory:
+            pid, pidfd = clone(flags | self.parent_flag)
+            if pid == 0:
+                child()
+            return pid, pidfd
+        try:
+            fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise failure(("cgroup", directory), error) from None
+        try:
+            pid, pidfd = clone_into(flags | self.parent_flag, fd)
+            if pid == 0:
+                child()
+            return pid, pidfd
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise failure(("cgroup", directory), error) from None
+        finally:
+            os.close(fd)
+        pid, pidfd = clone(flags | self.parent_flag)
+        if pid == 0:
+            child()
+        self._move(pid)
+        return pid, pidfd
+
+    def _move(self, pid: int) -> None:
+        """Into the version 2 cgroup afterwards: slow (see runtime/cgroups/steps.py), and always possible."""
+        if self.plan["born"]:
+            host.run([("write", f"{self.plan['born']}/cgroup.procs", str(pid))], self.parent)
 
     def _clone_through_helper(self, child_sock: _socket.socket, flags: int) -> None:
         self.helper, helper_fd = clone(self.parent_flag)
@@ -163,6 +218,7 @@ class _Run:
             raise _as_failure(message, "join")
         self.pid = message[1]
         self.pidfd = processes.pidfd_open(self.pid)
+        self._move(self.pid)  # the helper has given up the rights that being born there takes
 
     def _help(self, sock: _socket.socket, flags: int) -> None:
         """In the helper: join, then make the real child as a sibling, and go."""
@@ -176,7 +232,7 @@ class _Run:
     def _become(self, sock: _socket.socket, namespaces: list[tuple[int, int]]) -> None:
         """In the child: prepare, execute the steps. Does not return."""
         child = Child(self.plan, sock, self.parent.slots)
-        prepare(child, self.stdio, self.keep, [fd for fd, _ in namespaces])
+        prepare(child, self.stdio, self.keep, [fd for fd, _ in namespaces], self.tasks)
         child.wait()
         if namespaces:
             _join(namespaces)
@@ -209,9 +265,9 @@ class _Run:
     def _close(self) -> None:
         if self.sock is not None:
             self.sock.close()
-        for fd, _ in self.namespaces:
+        for fd, _ in (*self.namespaces, *self.tasks):
             os.close(fd)
-        self.namespaces = []
+        self.namespaces, self.tasks = [], []
         self.parent.close()
 
 
@@ -222,8 +278,21 @@ def await_end(pidfd: int) -> None:
     poll.poll()
 
 
-def prepare(child: Child, stdio: tuple[int, int, int], keep: tuple[int, ...], also: list[int]) -> None:
-    """First deeds of a child: signals as at a program's start, stdio in place, other descriptors closed."""
+def prepare(
+    child: Child,
+    stdio: tuple[int, int, int],
+    keep: tuple[int, ...],
+    also: list[int],
+    tasks: list[tuple[int, str]],
+) -> None:
+    """First deeds of a child: into its cgroups, signals as at a program's start, stdio in place, other
+    descriptors closed.
+    """
+    for fd, path in tasks:
+        try:
+            os.write(fd, b"0")
+        except OSError as error:
+            raise failure(("cgroup", path), error) from None
     os.setsid()
     for number in (
         int(signal.SIGPIPE),

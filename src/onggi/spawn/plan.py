@@ -8,6 +8,8 @@ its arguments. It is compiled by runtime/compile, executed by spawn/launch.py, a
     clone       CLONE_NEW* of the clone itself (not cgroup and time: those are steps, after membership is set)
     join        [(path, CLONE_NEW*)]  namespaces of others, opened by the parent
     host        [step]   parent, before the clone
+    tasks       [path]   files of version 1 cgroups, into which the first process writes itself at once
+    born        path of a version 2 cgroup's directory, or "": the first process is made in it
     attach      [step]   parent, when the child exists; the child waits
     hooks       [step]   parent, when the child reaches the step "runtime-hooks"
     child       [step]   child, in order; the last one is "exec"
@@ -21,7 +23,6 @@ its arguments. It is compiled by runtime/compile, executed by spawn/launch.py, a
 Steps of the parent (spawn/host.py)
     mkdir path                         a directory; may exist
     write path text                    one write(2)
-    write-pid path                     the child's pid into path (cgroup.procs)
     rmdir path                         may be gone; waits a little while a cgroup still empties
     id-map uid_map gid_map groups      /proc/PID/uid_map and gid_map; `groups` false: setgroups denied first
     oom-score-adj n                    /proc/PID/oom_score_adj
@@ -154,6 +155,8 @@ def new(container_id: str) -> Plan:
         "clone": 0,
         "join": [],
         "host": [],
+        "tasks": [],
+        "born": "",
         "attach": [],
         "hooks": [],
         "child": [],
@@ -170,6 +173,8 @@ def describe(plan: Plan) -> str:
     """The plan as text, one step a line: what `onggi-runtime` prints where it is asked what it would do."""
     lines = [f"clone {plan['clone']:#x}"]
     lines += [f"join {path} {flag:#x}" for path, flag in plan["join"]]
+    lines += [f"tasks: {path}" for path in plan["tasks"]]
+    lines += [f"born: {plan['born']}"] if plan["born"] else []
     for part in ("host", "attach", "hooks", "child", "started", "undo"):
         lines += [f"{part}: {describe_step(step)}" for step in plan[part]]
     return "\n".join(lines) + "\n"

@@ -29,7 +29,8 @@ def group(request: pytest.FixtureRequest) -> Iterator[tuple[cgroups.Cgroup, subp
     )
     host.run(steps.host, host.Parent(0))
     process = subprocess.Popen(["sleep", "1000"])
-    host.run(steps.attach, host.Parent(process.pid))
+    for directory in steps.directories:
+        host.write_file(f"{directory}/cgroup.procs", str(process.pid))
     found = cgroups.open(layout, path)
     yield found, process
     process.kill()

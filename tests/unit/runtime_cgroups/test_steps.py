@@ -100,7 +100,9 @@ def test_hybrid_uses_v2_only_where_a_limit_lives_there() -> None:
     assert all("unified" not in directory for directory in cgroups.compile(hybrid, "/x", {}).directories)
     found = cgroups.compile(hybrid, "/x", {"hugepageLimits": [{"pageSize": "2MB", "limit": 5}]})
     assert ("write", "/cg/unified/x/hugetlb.2MB.max", "5") in found.host
-    assert ("write-pid", "/cg/unified/x/cgroup.procs") in found.attach
+    assert found.born == "/cg/unified/x"
+    assert found.tasks
+    assert not any("unified" in path for path in found.tasks)
 
 
 @pytest.mark.parametrize("path", ["/a/../b", "..", "/", "", "/a/..", "/a\0b"])

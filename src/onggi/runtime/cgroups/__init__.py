@@ -1,7 +1,7 @@
 """Control groups, v1, v2 and hybrid: limits as steps before the start, and a handle on the group afterwards.
 
     detect() -> Layout                                        which controllers there are, and where each
-    lives compile(layout, path, resources, devices) -> CgroupSteps  host, attach and undo steps of a plan
+    lives compile(layout, path, resources, devices) -> CgroupSteps  host and undo steps of a plan
     open(layout, path) -> Cgroup                              pids, freeze, thaw, kill, update, stats,
     oom_events, remove
 

@@ -1,11 +1,15 @@
 """A container's cgroup as steps of its plan (spawn/plan.py), for the parent of the container's process.
 
     host     mkdir, write, cgroup-device      the group, its limits, its device rules
-    attach   write-pid                        the child's pid into each cgroup.procs
+    tasks    v1: the files into which the container's first process writes itself
+    born     v2: the directory of the group that it is made in
     undo     rmdir
 
-A hybrid machine's v2 hierarchy is used only where a limit lives there: joining it costs 1.8 ms, all eight
-v1 hierarchies together 0.2 ms (they favour writers; v2 waits for a grace period, cgroup_favordynmods).
+Who is moved by somebody else, or moves with all its threads, waits for an RCU grace period (10 ms for the
+first hierarchy: cgroup_attach_lock in the kernel's cgroup.c takes a per-cpu semaphore for writing). A thread
+that writes "0" into `tasks` moves itself alone and does not (5.13), nor does who is born in a group (5.7).
+
+A hybrid machine's v2 hierarchy is used only where a limit lives there.
 """
 
 from __future__ import annotations
@@ -26,13 +30,14 @@ if TYPE_CHECKING:
 class CgroupSteps:
     """What a plan needs of a cgroup; `directories` are all that the container joins."""
 
-    __slots__ = ("attach", "directories", "host", "undo")
+    __slots__ = ("born", "directories", "host", "tasks", "undo")
 
     def __init__(
-        self, host: list[Step], attach: list[Step], undo: list[Step], directories: list[str]
+        self, host: list[Step], tasks: list[str], born: str, undo: list[Step], directories: list[str]
     ) -> None:
         self.host = host
-        self.attach = attach
+        self.tasks = tasks
+        self.born = born
         self.undo = undo
         self.directories = directories
 
@@ -51,11 +56,11 @@ def compile(
     return _v1(layout, path, resources, rules)
 
 
-def join(layout: Layout, path: str) -> list[Step]:
-    """Steps that bring one more process into a group that exists."""
+def join(layout: Layout, path: str) -> tuple[list[str], str]:
+    """(tasks, born) of one more process in a group that exists."""
     from onggi.runtime.cgroups.group import directories  # it imports this module's neighbours
 
-    return _joins(directories(layout, checked(path)))
+    return _joins(layout, directories(layout, checked(path)))
 
 
 def _v1(layout: Layout, path: str, resources: dict[str, Any], rules: list[dict[str, Any]]) -> CgroupSteps:
@@ -77,7 +82,7 @@ def _v1(layout: Layout, path: str, resources: dict[str, Any], rules: list[dict[s
         directory = layout.v1["devices"] + path
         limits += [(f"{directory}/{file}", line) for file, line in device_rules.lines(rules)]
     host += [("write", file, text) for file, text in limits]
-    return _steps(host, directories)
+    return _steps(layout, host, directories)
 
 
 def _cpuset(root: str, path: str) -> list[Step]:
@@ -116,16 +121,18 @@ def _v2(layout: Layout, path: str, resources: dict[str, Any], rules: list[dict[s
     host += _delegation(layout, path, layout.unified_controllers)
     host += [("write", file, text) for file, text in limits]
     host.append(("cgroup-device", directory, device_rules.program(rules)))
-    return _steps(host, [directory])
+    return _steps(layout, host, [directory])
 
 
-def _steps(host: list[Step], directories: list[str]) -> CgroupSteps:
+def _steps(layout: Layout, host: list[Step], directories: list[str]) -> CgroupSteps:
     undo: list[Step] = [("rmdir", directory) for directory in directories]
-    return CgroupSteps(host, _joins(directories), undo, directories)
+    return CgroupSteps(host, *_joins(layout, directories), undo, directories)
 
 
-def _joins(directories: list[str]) -> list[Step]:
-    return [("write-pid", f"{directory}/cgroup.procs") for directory in directories]
+def _joins(layout: Layout, directories: list[str]) -> tuple[list[str], str]:
+    unified = f"{layout.unified}/" if layout.unified is not None else "\0"
+    born = next((directory for directory in directories if directory.startswith(unified)), "")
+    return [f"{directory}/tasks" for directory in directories if directory != born], born
 
 
 def _directories(layout: Layout, directories: list[str], path: str) -> list[Step]:

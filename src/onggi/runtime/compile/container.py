@@ -149,7 +149,7 @@ class _Container:
         resources = field(self.linux, "resources", dict, {}, "linux")
         made = cgroups.compile(self.layout, self.path, resources, cgroups.DEFAULT_RULES)
         plan["host"] = made.host + plan["host"]  # a bind of the group's directory needs it to exist
-        plan["attach"] = list(made.attach)
+        plan["tasks"], plan["born"] = made.tasks, made.born
         plan["undo"] = made.undo + plan["undo"]
 
     def _namespaces(self, new_keyring: bool) -> list[Step]:

@@ -47,7 +47,7 @@ def process(
     plan["exec_join"] = (init_pid, flags)
     plan["terminal"] = field(document, "terminal", bool, False, "process")
     if layout is not None and cgroups_path:
-        plan["attach"] = cgroups.join(layout, cgroups_path)
+        plan["tasks"], plan["born"] = cgroups.join(layout, cgroups_path)
     plan["attach"] += oom_score(document)
     child: list[Step] = [("protect",)]
     if flags & CLONE_NEWUSER:
