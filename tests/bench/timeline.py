@@ -94,7 +94,7 @@ def main() -> None:
             container = client.create(FOREVER, **host_config)
             client("POST", f"/containers/{container}/start")
             for number in range(args.rounds + 5):
-                log.unlink(missing_ok=True)
+                log.write_text("")
                 marks: list[Mark] = []
                 if args.exec:
                     one_exec(engine, marks, container)

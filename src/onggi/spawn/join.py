@@ -1,9 +1,10 @@
 """Running a process inside a running container (exec): the second way of starting a plan.
 
-The plan is that of `runtime.compile.process`; its `exec_join` is (init's pid, namespaces). A helper
-enters the cgroups (as launch.py says), then all namespaces through one pidfd, so that they are those of the
-same process however pids are reused, and makes the process with CLONE_PARENT: the caller is its parent and
-gets its exit status.
+The plan is that of `runtime.compile.process`; its `exec_join` is (init's pid, namespaces). All namespaces are
+entered through one pidfd, so that they are those of the same process however pids are reused. A launcher, who
+ends soon, enters them itself and makes the process as its own sibling; for another caller (and where a user
+namespace takes rights away) a helper does so: it enters the cgroups (as launch.py says), then the namespaces,
+and makes the process with CLONE_PARENT: the caller is its parent and gets its exit status.
 Its root is init's root, its directory is opened inside it and checked (CVE-2024-21626).
 """
 
@@ -12,9 +13,17 @@ from __future__ import annotations
 import _socket
 import errno
 import os
+import sys
 
 from onggi.kernel import processes
-from onggi.kernel.namespaces import CLONE_NEWNS, CLONE_PARENT, clone, setns
+from onggi.kernel.namespaces import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    CLONE_PARENT,
+    clone,
+    setns,
+)
 from onggi.spawn import host, launch, steps
 from onggi.spawn.plan import Launched
 from onggi.spawn.state import Child, failure, receive, send
@@ -81,6 +90,34 @@ class _Join(launch._Run):
                 os.close(self.owned_pidfd)
 
     def _clone(self, child_sock: _socket.socket) -> None:
+        if self.parent_flag and not self.plan["exec_join"][1] & CLONE_NEWUSER:
+            self._clone_here(child_sock)
+        else:
+            self._clone_by_helper(child_sock)
+
+    def _clone_here(self, child_sock: _socket.socket) -> None:
+        """A launcher ends when it has told of the process: it joins by itself.
+
+        All but the cgroup namespace: with `nsdelegate` nobody is born in a cgroup of the host's from inside
+        one (cgroup_procs_write_permission); the child joins that.
+        """
+        self.parent.pid = os.getpid()
+        host.run(self.plan["attach"], self.parent)
+        flags: int = self.plan["exec_join"][1]
+        self._setns(flags & ~CLONE_NEWCGROUP)
+
+        def deed() -> None:
+            child = Child(self.plan, child_sock, {})
+            launch.prepare(child, self.stdio, self.keep, [self.init_pidfd], self.tasks)
+            if flags & CLONE_NEWCGROUP:
+                self._setns(CLONE_NEWCGROUP)
+            os.close(self.init_pidfd)
+            child.wait()
+            steps.run(child)
+
+        self.pid, self.pidfd = self._born(0, lambda: launch._in_child(child_sock, deed))
+
+    def _clone_by_helper(self, child_sock: _socket.socket) -> None:
         # cgroups first: what the helper makes is born in them
         self.helper, helper_fd = self._born(
             0, lambda: launch._in_child(child_sock, lambda: self._enter(child_sock))
@@ -109,8 +146,7 @@ class _Join(launch._Run):
         child = Child(self.plan, sock, {})
         launch.prepare(child, self.stdio, self.keep, [self.init_pidfd], self.tasks)
         child.wait()
-        processes.set_dumpable(dumpable=False)
-        self._setns()
+        self._setns(self.plan["exec_join"][1])
         os.close(self.init_pidfd)
         pid, _ = clone(CLONE_PARENT)
         if pid == 0:
@@ -120,10 +156,14 @@ class _Join(launch._Run):
         send(sock, ("pid", pid))
         os._exit(0)
 
-    def _setns(self) -> None:
-        init_pid, flags = self.plan["exec_join"]
+    def _setns(self, flags: int) -> None:
+        """Enter; from here on an import would read the container's files."""
+        init_pid = self.plan["exec_join"][0]
+        processes.set_dumpable(dumpable=False)
+        sys.meta_path.clear()
         try:
-            setns(self.init_pidfd, flags)
+            if flags:
+                setns(self.init_pidfd, flags)
             if flags & CLONE_NEWNS:
                 os.chdir("/")
         except OSError as error:

@@ -58,6 +58,7 @@ def launch(
     *,
     keep_fds: tuple[int, ...] | list[int] = (),
     sibling: bool = False,
+    meanwhile: Callable[[int], None] | None = None,
 ) -> Launched:
     """Start a plan's process; return when it has executed (or waits at `start_fifo`).
 
@@ -65,8 +66,10 @@ def launch(
     under their own numbers. Raises StepFailed; then the child is reaped and the `undo` steps have been run.
     On success the caller reaps the child (`processes.wait_pidfd`), and runs `finish(plan, pid)` afterwards.
     As a `sibling` the process is a child of the caller's parent, who reaps it and `Launched.helper`.
+    `meanwhile` is called with its pid while it executes its steps; where that raises, the launch has failed.
     """
     run = _Run(plan, (stdin_fd, stdout_fd, stderr_fd), tuple(keep_fds), sibling=sibling)
+    run.meanwhile = meanwhile
     try:
         return run.start()
     except BaseException:
@@ -94,6 +97,8 @@ class _Run:
         self.parent = host.Parent(0)
         self.namespaces: list[tuple[int, int]] = []
         self.tasks: list[tuple[int, str]] = []
+        self.born_fd = -1
+        self.meanwhile: Callable[[int], None] | None = None
         self.sock: _socket.socket | None = None
         self.pid = 0
         self.pidfd = -1
@@ -103,7 +108,7 @@ class _Run:
         host.run(self.plan["host"], self.parent)
         failpoints.hit("launch.host-done")
         self._open_namespaces()
-        self._open_tasks()
+        self._open_cgroups()
         self.sock, child_sock = channel()
         try:
             self._clone(child_sock)
@@ -113,6 +118,8 @@ class _Run:
         self._attach()
         failpoints.hit("launch.attached")
         self._say_go()
+        if self.meanwhile is not None:
+            self.meanwhile(self.pid)
         self._follow()
         failpoints.hit("launch.executed")
         self._close()
@@ -163,46 +170,46 @@ class _Run:
             flags, lambda: _in_child(child_sock, lambda: self._become(child_sock, self.namespaces))
         )
 
-    def _open_tasks(self) -> None:
+    def _open_cgroups(self) -> None:
         """Opened with our rights; the file's opener is who the kernel asks (cgroup1_procs_write)."""
-        for path in self.plan["tasks"]:
-            try:
+        try:
+            for path in self.plan["tasks"]:
                 self.tasks.append((os.open(path, os.O_WRONLY | os.O_CLOEXEC), path))
-            except OSError as error:
-                raise failure(("cgroup", path), error) from None
+            if path := self.plan["born"]:
+                self.born_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise failure(("cgroup", path), error) from None
 
-    def _born(self, flags: int, child: Callable[[], None]) -> tuple[int, int]:
-        """Clone into the version 2 cgroup, where there is one."""
-        directory = self.plan["born"]
-        if not directory:
+    def _born(self, flags: int, become: Callable[[], None]) -> tuple[int, int]:
+        """Clone into the version 2 cgroup, where there is one. `become` is the child's life."""
+        moved = self.born_fd < 0
+        if not moved:
+            try:
+                pid, pidfd = clone_into(flags | self.parent_flag, self.born_fd)
+            except OSError as error:
+                if error.errno != errno.ENOSYS:
+                    raise failure(("cgroup", self.plan["born"]), error) from None
+                moved = True
+        if moved:
             pid, pidfd = clone(flags | self.parent_flag)
-            if pid == 0:
-                child()
-            return pid, pidfd
-        try:
-            fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise failure(("cgroup", directory), error) from None
-        try:
-            pid, pidfd = clone_into(flags | self.parent_flag, fd)
-            if pid == 0:
-                child()
-            return pid, pidfd
-        except OSError as error:
-            if error.errno != errno.ENOSYS:
-                raise failure(("cgroup", directory), error) from None
-        finally:
-            os.close(fd)
-        pid, pidfd = clone(flags | self.parent_flag)
         if pid == 0:
-            child()
-        self._move(pid)
+            become()
+        if moved:
+            self._move(pid)
         return pid, pidfd
 
     def _move(self, pid: int) -> None:
         """Into the version 2 cgroup afterwards: slow (see runtime/cgroups/steps.py), and always possible."""
-        if self.plan["born"]:
-            host.run([("write", f"{self.plan['born']}/cgroup.procs", str(pid))], self.parent)
+        if self.born_fd < 0:
+            return
+        try:
+            fd = os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=self.born_fd)
+            try:
+                os.write(fd, str(pid).encode())
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise failure(("cgroup", self.plan["born"]), error) from None
 
     def _clone_through_helper(self, child_sock: _socket.socket, flags: int) -> None:
         self.helper, helper_fd = clone(self.parent_flag)
@@ -268,6 +275,9 @@ class _Run:
         for fd, _ in (*self.namespaces, *self.tasks):
             os.close(fd)
         self.namespaces, self.tasks = [], []
+        if self.born_fd >= 0:
+            os.close(self.born_fd)
+            self.born_fd = -1
         self.parent.close()
 
 

@@ -50,8 +50,9 @@ class Launcher:
     """One launch, seen from the shim. Owns the launcher process and the socket to it.
 
     Calls on_begin(launcher, descriptor) where the shim's socket has come, and on_end(launcher) once, when the
-    launcher has been reaped: then `failure` says what failed, or else `process` is our child, and the
-    descriptors are the caller's. Raises OSError from the constructor.
+    launcher has said how it went, or died: then `failure` says what failed, or else `process` is our child,
+    and the descriptors are the caller's. `reap` is for the caller to call: an answer need not wait until the
+    launcher's memory is freed. Raises OSError from the constructor.
     """
 
     __slots__ = (
@@ -111,8 +112,11 @@ class Launcher:
                 self.undo = []  # done already
         self._loop.forget(self._sock.fileno())
         self._sock.close()
-        os.waitpid(self.pid, 0)
         self._on_end(self)
+
+    def reap(self) -> None:
+        """Wait for the launcher's end, which is near."""
+        os.waitpid(self.pid, 0)
 
     def _take(self, helper: int, names: list[str], facts: tuple[int, int, bool], fds: list[int]) -> None:
         self.failure = None
@@ -179,6 +183,17 @@ class Order:
 
     def _launch(self, plan: Plan, sock: _socket.socket) -> None:
         request = self.request
+        watches: list[oom.OomWatch] = []
+
+        def meanwhile(pid: int) -> None:
+            try:
+                if request.get("oom_dir"):
+                    watches.append(oom.open_watch(request["oom_dir"]))
+                if self.shim_dir:
+                    record.write_state(self.shim_dir, os.getppid(), pid)
+            except OSError as error:
+                raise failure(("supervise",), error) from None
+
         stdio, ends = pipes.make(terminal=request["terminal"], stdin=request["stdin"], output=self.output)
         facts = (0, 0, False)
         if request.get("log"):
@@ -187,18 +202,15 @@ class Order:
         if self.init_pidfd >= 0:
             started = join.join(plan, *stdio, init_pidfd=self.init_pidfd, sibling=True)
         else:
-            started = launch.launch(plan, *stdio, sibling=True)
+            started = launch.launch(plan, *stdio, sibling=True, meanwhile=meanwhile)
         failpoints.hit("launcher.launched")
         try:
             ends["pidfd"] = started.pidfd
-            if request.get("oom_dir"):
-                watch = oom.open_watch(request["oom_dir"])
+            for watch in watches:
                 ends["oom"], ends["oom-counter"] = watch.fd, watch.counter_fd
                 facts = (*facts[:2], watch.urgent)
             if started.console_fd is not None:
                 self._open_console(started.console_fd, ends)
-            if self.shim_dir:
-                record.write_state(self.shim_dir, os.getppid(), started.pid)
         except OSError as error:
             _take_back(plan, started)
             raise failure(("supervise",), error) from None

@@ -212,17 +212,26 @@ class Shim:
         """Begin to launch; `on_end` tells that the process runs, or why not."""
 
         def ended(launcher: Launcher) -> None:
-            self.launchers.remove(launcher)
-            if launcher.killed:
-                if not self.keeps_orphans or self.status == STARTING:
-                    kill_strays(self._known())
-                host.run_all(launcher.undo, host.Parent(0))
-            if launcher.failure is not None:
-                self._reap()
-            on_end(launcher)
+            if launcher.failure is None:
+                on_end(launcher)
+                launcher.reap()
+                self.launchers.remove(launcher)
+            else:
+                launcher.reap()
+                self.launchers.remove(launcher)
+                self._take_back(launcher)
+                on_end(launcher)
             self.maybe_end()
 
         self.launchers.append(Launcher(self.loop, order, ended, self._begun))
+
+    def _take_back(self, launcher: Launcher) -> None:
+        """What a launcher that was killed has left; one that failed has taken back its own."""
+        if launcher.killed:
+            if not self.keeps_orphans or self.status == STARTING:
+                kill_strays(self._known())
+            host.run_all(launcher.undo, host.Parent(0))
+        self._reap()
 
     def _started(self, channel: Channel, number: int, launcher: Launcher) -> None:
         if launcher.failure is not None:
