@@ -39,7 +39,6 @@ from onggi.images.images import Images
 from onggi.runtime import cgroups
 from onggi.store.database import Database
 from onggi.store.locks import Lock
-from onggi.store.trash import Trash
 
 if TYPE_CHECKING:
     from onggi.engine.config import EngineConfig
@@ -60,7 +59,8 @@ class Engine:
         self.networks = Networks(database, config)
         self.zygote = Zygote(self.paths)
         self.cgroups = cgroups.detect()
-        self.trash = Trash(self.paths.trash_dir)
+        self.trash = self.images.trash
+        self.trash.work_behind()
         self.containers = Containers(database)
         self.execs = Execs()
         self.events = Events()
@@ -107,5 +107,6 @@ class Engine:
         self._remove_empty_cgroups()
         self._close_networks()
         self.offload.close()
+        self.trash.settle()
         self.database.close()
         self.root_lock.close()

@@ -67,11 +67,13 @@ async def begin(engine: Engine, container: Container) -> None:
 
 async def _begin(engine: Engine, container: Container) -> None:
     record = container.record
-    network = await _attach_network(engine, container)
+    network = None
+    spawning = asyncio.ensure_future(waiting_shim(engine, container))  # while the plan is made
     try:
+        network = await _attach_network(engine, container)
         failpoints.hit("start.network-attached")
-        plan = await engine.offload(_compile, engine, container.record, network)
-        shim = await waiting_shim(engine, container)
+        plan = await engine.offload(_prepare, engine, container.record, network)
+        shim = await spawning
         failpoints.hit("start.shim-spawned")
         started = await shim.start(
             plan, _stdio(record), log=log_target.target(record), oom_dir=_oom_dir(engine, record)
@@ -81,6 +83,7 @@ async def _begin(engine: Engine, container: Container) -> None:
         args = [*(record.config.entrypoint or ()), *(record.config.cmd or ())]
         raise start_errors.start_failed(error, args[0], record.config.working_dir) from None
     finally:
+        await asyncio.gather(spawning, return_exceptions=True)
         if network is not None:
             network.sandbox.close()
     container.update(
@@ -128,16 +131,20 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
 
 async def _attach_network(engine: Engine, container: Container) -> Attachment | None:
     mode = container.record.host_config.network_mode
-    directory = engine.paths.container_dir(container.id)
-    network = None
-    if mode == "bridge" and not container.record.config.network_disabled:
-        network = await network_attach.attach(engine, container.record)
-        container.update(endpoints=network.endpoints)
-    endpoints = container.record.endpoints.values()
-    addresses = [endpoint.ip_address for endpoint in endpoints if endpoint.ip_address]
-    if not mode.startswith("container:"):
-        await engine.offload(etc_files.write, directory, container.record, engine.config, addresses=addresses)
+    if mode != "bridge" or container.record.config.network_disabled:
+        return None
+    network = await network_attach.attach(engine, container.record)
+    container.update(endpoints=network.endpoints)
     return network
+
+
+def _prepare(engine: Engine, record: ContainerRecord, network: Attachment | None) -> dict[str, object]:
+    """Blocking: the files of /etc, and the plan of this run. Raises InvalidParameter, Conflict, System."""
+    if not record.host_config.network_mode.startswith("container:"):
+        addresses = [each.ip_address for each in record.endpoints.values() if each.ip_address]
+        directory = engine.paths.container_dir(record.id)
+        etc_files.write(directory, record, engine.config, addresses=addresses)
+    return _compile(engine, record, network)
 
 
 def _compile(engine: Engine, record: ContainerRecord, network: Attachment | None) -> dict[str, object]:
@@ -219,9 +226,11 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
     exit.row-written, exit.auto-remove.
     """
     health.end(container)
+    undone = container.shim is not None and container.shim.undone
     container.shim = None
     await network_detach.detach(engine, container.record)
-    await engine.offload(_clean_up, engine, container.record)
+    if not undone or container.record.host_config.ipc_mode == "shareable":
+        await engine.offload(_clean_up, engine, container.record)
     failpoints.hit("exit.network-detached")
     delay = restart_policy.delay(container.record, exit_)
     container.update(

@@ -248,6 +248,7 @@ class Shim:
         loop = asyncio.get_running_loop()
         self.id = container_id
         self.pid = 0  # of init, once started
+        self.undone = False  # what the run had on the host is gone: its undo steps have been run, none failed
         self.exited: asyncio.Future[ExitRecord] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()  # the shim's own end: clients have all bytes
         self.on_oom: Callable[[], None] | None = None
@@ -372,6 +373,7 @@ class Shim:
 
     def _event(self, name: str, body: Any) -> None:
         if name == "exit" and not self.exited.done():
+            self.undone = body["undone"]
             self.exited.set_result(msgspec.convert(body, ExitRecord))
         elif name == "exec-exit":
             exited = self._execs.pop(body["exec_id"], None)

@@ -106,7 +106,7 @@ class _Run:
 
     def start(self) -> Launched:
         host.run(self.plan["host"], self.parent)
-        failpoints.hit("launch.host-done")
+        failpoints.hit("launcher.host-done")
         self._open_namespaces()
         self._open_cgroups()
         self.sock, child_sock = channel()
@@ -114,14 +114,14 @@ class _Run:
             self._clone(child_sock)
         finally:
             child_sock.close()
-        failpoints.hit("launch.cloned")
+        failpoints.hit("launcher.cloned")
         self._attach()
-        failpoints.hit("launch.attached")
+        failpoints.hit("launcher.attached")
         self._say_go()
         if self.meanwhile is not None:
             self.meanwhile(self.pid)
         self._follow()
-        failpoints.hit("launch.executed")
+        failpoints.hit("launcher.executed")
         self._close()
         warnings = host.run_all(self.plan["started"], self.parent)
         return Launched(self.pid, self.pidfd, self.console_fd, warnings, self.helper)

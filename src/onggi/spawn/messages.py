@@ -35,7 +35,7 @@ Requests to a shim
     log-wait     seen -> written (bytes of log in this run); waits until more than seen, or the end
     quit         ends a shim that has not started anything                                  -> nothing
 Events of a shim
-    exit         the exit record (record.py)
+    exit         the exit record (record.py); undone: nothing of the run is left on the host
     exec-exit    exec_id, exit_code, output, timed_out, finished_at
     attach-end   attach (number of the request), reason (detached, closed, finished)
     oom          nothing

@@ -408,7 +408,7 @@ class Shim:
             written = self.log.written if self.log is not None else 0
             self._send(channel, -number, "", {"ended": True, "written": written})
         self.log_waits = []
-        self.tell("exit", result)
+        self.tell("exit", {**result, "undone": not failed})
         failpoints.hit("shim.told")
         self.maybe_end()
 

@@ -2,8 +2,10 @@
 
     trash/NAME.N        whatever was renamed here; nothing refers to it
 
-A crash between rename and deletion leaves only trash, which `empty` deletes at the next start. Deletion goes
-by descriptors (openat, unlinkat, O_NOFOLLOW), so no link inside a container's tree is ever followed.
+Whoever removes something need not wait for the deletion: after `work_behind()` a thread does it, that lives
+while there is something to do. A crash between rename and deletion leaves only trash, which `empty` deletes
+at the next start. Deletion goes by descriptors (openat, unlinkat, O_NOFOLLOW), so no link inside a
+container's tree is ever followed.
 """
 
 from __future__ import annotations
@@ -12,8 +14,12 @@ import errno
 import os
 import secrets
 import stat
+import threading
+from collections import deque
 
 from onggi import failpoints
+
+MOST_WAITING = 64  # who removes faster than the disk deletes waits for it again
 
 
 class Trash:
@@ -21,7 +27,21 @@ class Trash:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._lock = threading.Lock()
+        self._behind = False
+        self._waiting: deque[str] = deque()
+        self._worker: threading.Thread | None = None
         os.makedirs(path, mode=0o700, exist_ok=True)
+
+    def work_behind(self) -> None:
+        """From now on `discard` returns at once; `settle` waits."""
+        self._behind = True
+
+    def settle(self) -> None:
+        """Wait until what was discarded is deleted."""
+        worker = self._worker
+        if worker is not None:
+            worker.join()
 
     def move(self, path: str) -> str | None:
         """Rename a file or directory here; its new path, or None when there was nothing."""
@@ -41,10 +61,23 @@ class Trash:
 
     def discard(self, target: str) -> None:
         """Delete what `move` returned; what cannot be deleted now stays for `empty`."""
-        try:
-            delete_tree(target)
-        except OSError:
-            return
+        with self._lock:
+            if self._behind and len(self._waiting) < MOST_WAITING:
+                self._waiting.append(target)
+                if self._worker is None:
+                    self._worker = threading.Thread(target=self._work, name="trash", daemon=True)
+                    self._worker.start()
+                return
+        _delete_if_possible(target)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._worker = None
+                    return
+                target = self._waiting.popleft()
+            _delete_if_possible(target)
 
     def empty(self) -> int:
         """Delete everything here; returns how many things could not be deleted (they stay, for the
@@ -57,6 +90,13 @@ class Trash:
             except OSError:
                 left += 1
         return left
+
+
+def _delete_if_possible(target: str) -> None:
+    try:
+        delete_tree(target)
+    except OSError:
+        return
 
 
 def delete_tree(path: str) -> None:

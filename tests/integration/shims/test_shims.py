@@ -313,7 +313,9 @@ async def test_a_directory_without_a_shim_is_no_shim(zygote: Zygote, paths: Path
     os.rmdir(paths.shim_dir("c"))
 
 
-@pytest.mark.parametrize("point", ["begun", "launched", "told"])
+@pytest.mark.parametrize(
+    "point", ["begun", "host-done", "cloned", "attached", "executed", "launched", "told"]
+)
 async def test_a_launcher_killed_at_each_step(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from onggi import failpoints
 from onggi.errors import Conflict, Corrupt, InvalidParameter, TooLarge
 from onggi.spec import digest
 from onggi.store import atomic
+from onggi.store import trash as trash_module
 from onggi.store.blobs import Blobs
 from onggi.store.locks import Lock
 from onggi.store.trash import Trash
@@ -135,3 +138,27 @@ def test_the_trash_follows_no_link_and_empties_deep_trees(tmp_path: Path) -> Non
     assert trash.move(str(tmp_path / "missing")) is None
     trash.move(str(canary))
     assert trash.empty() == 0 and os.listdir(trash.path) == []
+
+
+def test_what_is_thrown_away_is_deleted_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`throw` returns while the deletion still waits; `settle` returns when all is gone."""
+    may_delete = threading.Event()
+    monkeypatch.setattr(trash_module, "delete_tree", _after(may_delete, trash_module.delete_tree))
+    trash = Trash(str(tmp_path / "trash"))
+    trash.work_behind()
+    for name in ("a", "b"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        trash.throw(str(tmp_path / name))
+        assert not (tmp_path / name).exists()
+    assert len(os.listdir(trash.path)) == 2
+    may_delete.set()
+    trash.settle()
+    assert os.listdir(trash.path) == []
+
+
+def _after(event: threading.Event, function: Callable[[str], None]) -> Callable[[str], None]:
+    def waits(path: str) -> None:
+        assert event.wait(10)
+        function(path)
+
+    return waits
