@@ -21,7 +21,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
@@ -226,19 +226,14 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------- the answer
 
-    def _head(self, answer: Response | Stream, more: list[tuple[bytes, bytes]]) -> h11.Response:
-        headers = [*_STANDING, (b"Date", _date())]
-        if answer.status not in _BODILESS:
-            headers.append((b"Content-Type", answer.content_type.encode("latin-1")))
-        headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-        headers += more
-        if self._http.their_state in (h11.SEND_BODY, h11.ERROR) or self._closing:
-            headers.append((b"Connection", b"close"))
-        return h11.Response(status_code=answer.status, headers=headers, reason=_reason(answer.status))
+    def _head(self, answer: Response | Stream, length: int | None = None) -> h11.Response:
+        if answer.status in _BODILESS:
+            length = None
+        close = self._http.their_state in (h11.SEND_BODY, h11.ERROR) or self._closing
+        return _head(answer.status, answer.content_type, tuple(answer.headers), length, close, _date())
 
     async def _send_response(self, answer: Response) -> None:
-        more = [] if answer.status in _BODILESS else [(b"Content-Length", str(len(answer.body)).encode())]
-        data = self._http.send(self._head(answer, more)) or b""
+        data = self._http.send(self._head(answer, len(answer.body))) or b""
         if answer.body and not self._bodiless:
             data += self._http.send(h11.Data(data=answer.body)) or b""
         await self._write(data + (self._http.send(h11.EndOfMessage()) or b""))
@@ -248,7 +243,7 @@ class Connection(asyncio.Protocol):
         self._streaming = True
         try:
             await self._drain_request()
-            await self._write(self._http.send(self._head(answer, [])))
+            await self._write(self._http.send(self._head(answer)))
             async for chunk in answer.chunks:
                 if chunk:
                     await self._write(self._http.send(h11.Data(data=chunk)))
@@ -341,6 +336,27 @@ class Connection(asyncio.Protocol):
         self._given_away = True
         self._transport.abort()  # closes asyncio's descriptor; ours keeps the connection
         return Hijacked(sock, early)
+
+
+@lru_cache(256)
+def _head(
+    status: int,
+    content_type: str,
+    more: tuple[tuple[str, str], ...],
+    length: int | None,
+    close: bool,
+    date: bytes,
+) -> h11.Response:
+    """A head, checked by h11; who asks the same several times a second gets the same one."""
+    headers = [*_STANDING, (b"Date", date)]
+    if status not in _BODILESS:
+        headers.append((b"Content-Type", content_type.encode("latin-1")))
+    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in more]
+    if length is not None:
+        headers.append((b"Content-Length", str(length).encode()))
+    if close:
+        headers.append((b"Connection", b"close"))
+    return h11.Response(status_code=status, headers=headers, reason=_reason(status))
 
 
 @cache

@@ -35,6 +35,19 @@ def place(root_fd: int, path: str, *, directory: bool) -> int:
 
 def make_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
     """Open a directory; its missing parts are made. A dangling link's target is made, inside the root."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    if name not in ("", ".", ".."):
+        try:  # mostly the last part alone is missing
+            parent_fd = openat2(root_fd, parent or "/", os.O_PATH | os.O_DIRECTORY)
+        except FileNotFoundError:
+            parent_fd = -1
+        if parent_fd >= 0:
+            try:
+                found = _open_or_make(root_fd, parent_fd, path, name, mode)
+            finally:
+                os.close(parent_fd)
+            if found >= 0:
+                return found
     return _walk(root_fd, [part for part in path.split("/") if part not in ("", ".")], mode, 0)
 
 
