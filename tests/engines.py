@@ -333,4 +333,4 @@ def _cmdline(pid: int) -> str:
 
 def _remove_network(engine: Engine) -> None:
     subprocess.run(["ip", "link", "del", f"og{own_suffix(engine)}"], capture_output=True)
-    subprocess.run(["nft", "delete", "table", "ip", f"onggi_{own_suffix(engine)}"], capture_output=True)
+    subprocess.run(["nft", "delete", "table", "inet", f"onggi_{own_suffix(engine)}"], capture_output=True)

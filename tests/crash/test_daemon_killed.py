@@ -45,11 +45,13 @@ class Script:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.bridges: set[str] = set()
 
     def steps(self) -> list[Callable[[], None]]:
         return [
             self.make_volume, self.create, self.start, self.exec, self.rename, self.update, self.pause,
-            self.unpause, self.restart, self.commit, self.kill, self.stop, self.remove, self.remove_running,
+            self.unpause, self.make_network, self.connect, self.restart, self.disconnect, self.remove_network,
+            self.commit, self.kill, self.stop, self.remove, self.remove_running,
             self.start_in_vain, self.run_and_remove, self.come_back, self.remove_volume,
             self.import_image, self.tag, self.save_and_load, self.remove_image, self.prune_images,
         ]  # fmt: skip
@@ -105,6 +107,26 @@ class Script:
     def unpause(self) -> None:
         self.ask("POST", "/containers/crash/unpause", None, (204, 409, 500))
         assert json.loads(self.ask("GET", "/containers/crash/json"))["State"]["Paused"] is False
+
+    def make_network(self) -> None:
+        self.ask("POST", "/networks/create", {"Name": "crash-net"}, (201, 409))
+
+    def connect(self) -> None:
+        self.ask("POST", "/networks/crash-net/connect", {"Container": "crash"}, (200, 403))
+        assert "crash-net" in self.networks()
+
+    def disconnect(self) -> None:
+        self.ask("POST", "/networks/crash-net/disconnect", {"Container": "crash"}, (200, 403))
+        assert "crash-net" not in self.networks()
+
+    def remove_network(self) -> None:
+        self.ask("DELETE", "/networks/crash-net", None, (204, 404))
+        assert not [name for name in links() if name in self.bridges]
+
+    def networks(self) -> dict[str, Any]:
+        self.bridges.add("br-" + json.loads(self.ask("GET", "/networks/crash-net"))["Id"][:12])
+        found = json.loads(self.ask("GET", "/containers/crash/json"))
+        return dict(found["NetworkSettings"]["Networks"])
 
     def restart(self) -> None:
         self.ask("POST", "/containers/crash/restart?t=0")
@@ -189,6 +211,10 @@ class Script:
     def prune_images(self) -> None:
         self.ask("POST", '/images/prune?filters={"dangling":["false"]}')
         self.ask("GET", "/images/crash-imported:1/json", None, (404,))
+
+
+def links() -> list[str]:
+    return os.listdir("/sys/class/net")
 
 
 def small_tar() -> bytes:

@@ -22,6 +22,7 @@ from onggi.engine.containers.remove import remove_stopped
 from onggi.engine.engine import Engine
 from onggi.engine.exec_.adopt import adopt as adopt_execs
 from onggi.engine.networks.reconcile import reconcile as reconcile_networks
+from onggi.engine.networks.watch import watch as watch_networks
 from onggi.engine.shims import ExitRecord, Shim, lost_record
 from onggi.engine.status import Event, Status, after, has_process
 from onggi.engine.volumes.reconcile import reconcile as reconcile_volumes
@@ -85,6 +86,7 @@ async def reconcile(engine: Engine) -> None:
     await engine.offload(reconcile_volumes, engine)
     await engine.offload(_orphans, engine)
     await engine.offload(engine.trash.empty)
+    engine.task(watch_networks(engine), "networks")
     await _start_again(engine, left_running)
 
 

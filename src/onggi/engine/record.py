@@ -73,7 +73,8 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     host_config: HostConfig  # with defaults filled in, as inspect shows it
     snapshot: str = ""  # key of the active snapshot
     mounts: tuple[MountRecord, ...] = ()
-    endpoints: dict[str, EndpointSettings] = {}  # network name -> endpoint, filled by networks/attach.py
+    asked_endpoints: dict[str, EndpointSettings] = {}  # network name -> what create and connect asked for
+    endpoints: dict[str, EndpointSettings] = {}  # the same while it runs, filled by networks/attach.py
     sandbox_id: str = ""
     sandbox_path: str = ""  # /run/... network namespace; inspect's SandboxKey
     ports: dict[str, list[PortBinding] | None] = {}  # published while it runs

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 from typing import TYPE_CHECKING, cast
 
 from onggi import failpoints
@@ -29,6 +30,7 @@ from onggi.engine.containers import etc_files
 from onggi.engine.containers.table import Exit
 from onggi.engine.networks import attach as network_attach
 from onggi.engine.networks import detach as network_detach
+from onggi.engine.networks import hosts as network_hosts
 from onggi.engine.oci import document
 from onggi.engine.shims import Stdio
 from onggi.engine.status import Event, Status, after
@@ -122,6 +124,7 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
         error=error.message if isinstance(error, OnggiError) else str(error),
         pid=0,
         finished_at=clock.now() if container.status is not Status.CREATED else 0,
+        **network_detach.cleared(container.record),
     )
     failpoints.hit("start.undone")
     container.tell_exit(Exit(exit_code=code, error=container.record.error))
@@ -130,20 +133,18 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
 
 
 async def _attach_network(engine: Engine, container: Container) -> Attachment | None:
-    mode = container.record.host_config.network_mode
-    if mode != "bridge" or container.record.config.network_disabled:
+    if not container.record.asked_endpoints or container.record.config.network_disabled:
         return None
     network = await network_attach.attach(engine, container.record)
-    container.update(endpoints=network.endpoints)
+    container.update(endpoints=network.endpoints, ports=network.ports, sandbox_id=secrets.token_hex(32))
     return network
 
 
 def _prepare(engine: Engine, record: ContainerRecord, network: Attachment | None) -> dict[str, object]:
     """Blocking: the files of /etc, and the plan of this run. Raises InvalidParameter, Conflict, System."""
     if not record.host_config.network_mode.startswith("container:"):
-        addresses = [each.ip_address for each in record.endpoints.values() if each.ip_address]
         directory = engine.paths.container_dir(record.id)
-        etc_files.write(directory, record, engine.config, addresses=addresses)
+        network_hosts.write(engine, directory, record, resolver=network is not None and network.resolver)
     return _compile(engine, record, network)
 
 
@@ -240,6 +241,7 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
         oom_killed=exit_.oom_killed,
         finished_at=exit_.finished_at,
         error=exit_.error,
+        **network_detach.cleared(container.record),
     )
     failpoints.hit("exit.row-written")
     if exit_.oom_killed:

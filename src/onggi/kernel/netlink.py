@@ -12,6 +12,10 @@ import os
 import socket
 import struct
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
+
 # linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE = (
     1,
@@ -24,9 +28,20 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE = 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_SETLINK = 19
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = (
+    1, 3, 4, 5, 10, 18, 28,
+)  # fmt: skip
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_PROTINFO, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = (
+    12,
+    4,
+    33,
+)  # linux/if_link.h, a port's own options (4.18)
+IFLA_MACVLAN_MODE = 1
+MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
+IFLA_VLAN_ID = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 2
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
@@ -120,10 +135,14 @@ class Route:
         """Every interface of the namespace."""
         return [Link(data) for data in self._ask(RTM_GETLINK, NLM_F_DUMP, _ANY_LINK, "links")]
 
-    def add_bridge(self, name: str, *, mtu: int = 1500) -> None:
-        """Make a bridge and bring it up. Raises FileExistsError."""
+    def add_bridge(self, name: str, *, mtu: int = 1500, mac: bytes = b"") -> None:
+        """Make a bridge and bring it up; without a `mac` it takes the lowest of its ports'.
+
+        Raises FileExistsError.
+        """
         info = attribute(IFLA_LINKINFO | NLA_F_NESTED, attribute(IFLA_INFO_KIND, "bridge"))
         names = attribute(IFLA_IFNAME, name) + attribute(IFLA_MTU, mtu)
+        names += attribute(IFLA_ADDRESS, mac) if mac else b""
         body = _LINK.pack(0, 0, 0, IFF_UP, IFF_UP) + names + info
         self._ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, name)
 
@@ -138,6 +157,48 @@ class Route:
         names = attribute(IFLA_IFNAME, name) + attribute(IFLA_MTU, mtu) + attribute(IFLA_MASTER, master)
         body = _LINK.pack(0, 0, 0, IFF_UP, IFF_UP) + names + info
         self._ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, name)
+
+    def add_macvlan(
+        self, name: str, *, parent: int, mode: str, netns_fd: int, mac: bytes, mtu: int = 1500
+    ) -> None:
+        """Make a macvlan of the link `parent`, in another namespace. Raises OSError, KeyError (the mode)."""
+        data = attribute(IFLA_INFO_DATA | NLA_F_NESTED, attribute(IFLA_MACVLAN_MODE, MACVLAN_MODES[mode]))
+        info = attribute(IFLA_LINKINFO | NLA_F_NESTED, attribute(IFLA_INFO_KIND, "macvlan") + data)
+        names = attribute(IFLA_IFNAME, name) + attribute(IFLA_MTU, mtu) + attribute(IFLA_LINK, parent)
+        names += attribute(IFLA_ADDRESS, mac) + attribute(IFLA_NET_NS_FD, netns_fd)
+        self._ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, _ANY_LINK + names + info, name)
+
+    def add_dummy(self, name: str) -> None:
+        """Make a dummy link, up. Raises FileExistsError."""
+        info = attribute(IFLA_LINKINFO | NLA_F_NESTED, attribute(IFLA_INFO_KIND, "dummy"))
+        body = _LINK.pack(0, 0, 0, IFF_UP, IFF_UP) + attribute(IFLA_IFNAME, name) + info
+        self._ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, name)
+
+    def add_vlan(self, name: str, *, parent: int, vlan: int) -> None:
+        """Make the VLAN `vlan` of a link, up. Raises FileExistsError."""
+        data = attribute(IFLA_INFO_DATA | NLA_F_NESTED, attribute(IFLA_VLAN_ID, struct.pack("=H", vlan)))
+        info = attribute(IFLA_LINKINFO | NLA_F_NESTED, attribute(IFLA_INFO_KIND, "vlan") + data)
+        names = attribute(IFLA_IFNAME, name) + attribute(IFLA_LINK, parent)
+        body = _LINK.pack(0, 0, 0, IFF_UP, IFF_UP) + names + info
+        self._ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, name)
+
+    def set_master(self, index: int, master: int) -> None:
+        """Put a link into a bridge, and bring it up."""
+        body = _LINK.pack(0, 0, index, IFF_UP, IFF_UP) + attribute(IFLA_MASTER, master)
+        self._ask(RTM_NEWLINK, 0, body, f"link {index}")
+
+    def isolate(self, index: int) -> None:
+        """A bridge's port that reaches no other isolated port: the kernel drops it at layer two."""
+        self._set_port(index, IFLA_BRPORT_ISOLATED)
+
+    def hairpin(self, index: int) -> None:
+        """A bridge's port that may get back what came from it."""
+        self._set_port(index, IFLA_BRPORT_MODE)
+
+    def _set_port(self, index: int, option: int) -> None:
+        body = _LINK.pack(socket.AF_BRIDGE, 0, index, 0, 0)
+        body += attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(option, b"\1"))
+        self._ask(RTM_SETLINK, 0, body, f"link {index}")
 
     def set_up(self, index: int) -> None:
         self._ask(RTM_NEWLINK, 0, _LINK.pack(0, 0, index, IFF_UP, IFF_UP), f"link {index}")
@@ -176,17 +237,33 @@ class Route:
         return listed
 
     def add_default_route(self, gateway: str, index: int) -> None:
+        """The default route of the gateway's family; one that is there is replaced."""
         family, packed = _pack(gateway)
         head = _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
         body = head + attribute(RTA_GATEWAY, packed) + attribute(RTA_OIF, index)
-        self._ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, gateway)
+        self._ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, gateway)
 
-    def destinations(self) -> list[tuple[str, int]]:
-        """(network, prefix length) of every route of every table, the default routes left out."""
+    def remove_default_route(self, family: int) -> None:
+        """Remove the default route of a family; none is no error."""
+        head = _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
+        try:
+            self._ask(RTM_DELROUTE, 0, head, "default route")
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise
+
+    def destinations(self, without: Container[int] = ()) -> list[tuple[str, int]]:
+        """(network, prefix length) of every route of every table, the default routes left out.
+
+        Routes by links whose index is in `without` are left out too.
+        """
         listed = []
         for data in self._ask(RTM_GETROUTE, NLM_F_DUMP, _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), "routes"):
             family, prefix = data[0], data[1]
-            packed = attributes(data[_ROUTE.size :]).get(RTA_DST)
+            found = attributes(data[_ROUTE.size :])
+            packed = found.get(RTA_DST)
+            if int.from_bytes(found.get(RTA_OIF, b""), "little") in without:
+                continue
             if packed and family in (socket.AF_INET, socket.AF_INET6):
                 listed.append((socket.inet_ntop(family, packed), prefix))
         return listed

@@ -1,4 +1,4 @@
-"""libnftables: one JSON document is one transaction (libnftables(3), libnftables-json(5)).
+"""libnftables: one document is one transaction (libnftables(3), nft(8), libnftables-json(5)).
 
 Loaded when first used; OSError(ENOENT) where Debian's libnftables1 is not installed.
 """
@@ -37,8 +37,9 @@ def _load() -> ctypes.CDLL:
 
 
 def run(document: str) -> str:
-    """Carry out one JSON document, all or nothing; returns its output. Raises OSError with nft's own words.
+    """Carry out one document, all or nothing; its output is JSON. Raises OSError with nft's own words.
 
+    JSON, or nft(8)'s commands, one on each line: the library tells them apart by the first character.
     Acts in the network namespace of the calling thread.
     """
     with _lock:

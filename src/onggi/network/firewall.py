@@ -1,9 +1,15 @@
-"""The host's packet filter: one table of ours, changed by one transaction.
+"""The host's packet filter: one table of ours, replaced by one transaction.
 
-    table ip onggi
-        chain postrouting (nat, srcnat)   from a network's subnet, leaving by another link: masquerade
+    table inet onggi
+        guard        prerouting -300   nobody sends to 127.0.0.0/8 from a bridge (CVE-2020-8558)
+        prerouting   dstnat            to an address of this host: ports
+        output       dstnat            the same for the host's own connections
+        ports                          published: dnat to the container
+        forward      -5                what a network lets through gets the mark MARK, all else of ours goes
+        postrouting  srcnat            what leaves a network, returns to it, or is localhost's: masquerade
 
-By libnftables in-process, else by nft(8), else by iptables(8). Nobody else's table is touched.
+By libnftables in-process, else by nft(8), else by iptables-restore(8) (firewall_iptables.py). Nobody else's
+table is touched here; what a host firewall that drops needs is in foreign.py, and goes by MARK.
 """
 
 from __future__ import annotations
@@ -17,94 +23,157 @@ import msgspec
 
 from onggi.errors import System
 from onggi.kernel import nftables
+from onggi.network import firewall_iptables
+
+MARK = 0x04000000  # one bit of the packet's mark: a network of ours lets this packet through
 
 
-class Masquerade(msgspec.Struct, frozen=True, kw_only=True):
-    """Traffic from `subnet` that leaves by another link than `bridge` gets the host's address."""
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A bridge network. An internal one neither masquerades nor forwards."""
 
-    subnet: str  # "172.17.0.0/16"
+    bridge: str
+    subnets: tuple[str, ...]
+    masquerade: bool = True
+    internal: bool = False
+    icc: bool = True
+
+
+class Port(msgspec.Struct, frozen=True, kw_only=True):
+    """A published port; `host_address` is empty for every address of the target's family."""
+
+    protocol: str
+    host_address: str
+    host_port: int
+    address: str
+    port: int
     bridge: str
 
 
-def apply(table: str, rules: list[Masquerade]) -> None:
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the table says."""
+
+    segments: tuple[Segment, ...] = ()
+    ports: tuple[Port, ...] = ()
+
+
+def apply(table: str, rules: Rules) -> None:
     """Make the table hold exactly these rules. Raises System with the tool's own words."""
-    text = msgspec.json.encode(document(table, rules)).decode()
+    text = script(table, rules)
     try:
         nftables.run(text)
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise System(f"cannot set the firewall's table {table}: {error.strerror}") from None
-        _apply_by_command(text, rules)
+        if shutil.which("nft"):
+            _nft(text)
+        else:
+            firewall_iptables.apply(table, rules)
 
 
-def remove(table: str, rules: Iterable[Masquerade] = ()) -> None:
-    """Remove the table; one that is not there is no error. `rules` are what iptables(8) has to look for."""
-    commands: list[object] = [
-        {"add": {"table": {"family": "ip", "name": table}}},
-        {"delete": {"table": {"family": "ip", "name": table}}},
-    ]
-    text = msgspec.json.encode({"nftables": commands}).decode()
+def remove(table: str) -> None:
+    """Remove the table; one that is not there is no error."""
+    text = f"add table inet {table}\ndelete table inet {table}\n"
     try:
         nftables.run(text)
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise System(f"cannot remove the firewall's table {table}: {error.strerror}") from None
         if shutil.which("nft"):
-            _run(["nft", "-j", "-f", "-"], text)
-        elif shutil.which("iptables"):
-            for rule in rules:
-                subprocess.run(["iptables", "-w", "-t", "nat", "-D", *_match(rule)], capture_output=True)
+            _nft(text)
+        else:
+            firewall_iptables.remove(table)
 
 
-def document(table: str, rules: list[Masquerade]) -> dict[str, object]:
-    """The transaction as libnftables-json(5) wants it: make, empty, fill."""
-    owner = {"family": "ip", "table": table}
-    chain = {
-        **owner,
-        "name": "postrouting",
-        "type": "nat",
-        "hook": "postrouting",
-        "prio": 100,
-        "policy": "accept",
-    }
-    commands: list[object] = [
-        {"add": {"table": {"family": "ip", "name": table}}},
-        {"flush": {"table": {"family": "ip", "name": table}}},
-        {"add": {"chain": chain}},
+def intact(table: str, rules: Rules) -> bool:
+    """Is the table there with as many rules as it should have?"""
+    try:
+        listed = nftables.run(f"list table inet {table}\n")
+    except OSError as error:
+        return error.errno == errno.ENOENT and "libnftables" in str(error.strerror)  # no eyes: believe
+    return listed.count('{"rule":') == sum(
+        1 for line in script(table, rules).splitlines() if line.startswith("add rule")
+    )
+
+
+def script(table: str, rules: Rules) -> str:
+    """The transaction as nft(8) reads it: make, empty, fill; one command on each line."""
+    own = f"inet {table}"
+    lines = [f"add table {own}", f"flush table {own}"]
+    lines += [
+        f"add chain {own} {chain}"
+        for chain in (
+            "guard { type filter hook prerouting priority -300 ; }",
+            "ports",
+            "prerouting { type nat hook prerouting priority -100 ; }",
+            "output { type nat hook output priority -100 ; }",
+            "forward { type filter hook forward priority -5 ; }",
+            "postrouting { type nat hook postrouting priority 100 ; }",
+        )
     ]
-    commands += [
-        {"add": {"rule": {**owner, "chain": "postrouting", "expr": _expression(rule)}}} for rule in rules
+    bodies = [
+        *((("guard", f"iifname {_q(s.bridge)} ip daddr 127.0.0.0/8 drop")) for s in rules.segments),
+        *(("ports", _published(port)) for port in rules.ports),
+        *((chain, "fib daddr type local jump ports") for chain in ("prerouting", "output") if rules.ports),
+        *(("forward", body) for body in _forward(rules)),
+        *(("postrouting", body) for segment in rules.segments for body in _postrouting(segment)),
     ]
-    return {"nftables": commands}
+    lines += [f"add rule {own} {chain} {body}" for chain, body in bodies]
+    return "\n".join(lines) + "\n"
 
 
-def _expression(rule: Masquerade) -> list[object]:
-    address, _, length = rule.subnet.partition("/")
-    source = {"payload": {"protocol": "ip", "field": "saddr"}}
-    return [
-        {"match": {"op": "==", "left": source, "right": {"prefix": {"addr": address, "len": int(length)}}}},
-        {"match": {"op": "!=", "left": {"meta": {"key": "oifname"}}, "right": rule.bridge}},
-        {"masquerade": None},
-    ]
+def _published(port: Port) -> str:
+    six = ":" in port.address
+    family = "ip6" if six else "ip"
+    to = f"[{port.address}]" if six else port.address
+    where = (
+        f"{family} daddr {port.host_address}" if port.host_address else f"meta nfproto ipv{6 if six else 4}"
+    )
+    return f"{where} {port.protocol} dport {port.host_port} dnat {family} to {to}:{port.port}"
 
 
-def _apply_by_command(text: str, rules: list[Masquerade]) -> None:
-    if shutil.which("nft"):
-        _run(["nft", "-j", "-f", "-"], text)
-        return
-    if not shutil.which("iptables"):
-        raise System("no packet filter found: install libnftables1, nftables or iptables")
-    for rule in rules:
-        match = _match(rule)
-        if subprocess.run(["iptables", "-w", "-t", "nat", "-C", *match], capture_output=True).returncode:
-            _run(["iptables", "-w", "-t", "nat", "-A", *match], "")
+def _forward(rules: Rules) -> list[str]:
+    """The order is the policy: known connections, published ports, within, outwards; the rest is dropped."""
+    if not rules.segments:
+        return []
+    ours = _set(segment.bridge for segment in rules.segments)
+    passes = f"meta mark set meta mark or {MARK:#x} accept"
+    bodies = []
+    for way in ("iifname", "oifname"):
+        bodies.append(f"{way} {ours} ct state established,related {passes}")
+    bodies.append(f"oifname {ours} ct status dnat {passes}")
+    for segment in rules.segments:
+        name = _q(segment.bridge)
+        verdict = passes if segment.icc else "drop"
+        bodies.append(f"iifname {name} oifname {name} {verdict}")
+    inner = [segment.bridge for segment in rules.segments if segment.internal]
+    if inner:
+        bodies.append(f"iifname {_set(inner)} drop")
+    bodies.append(f"iifname {ours} oifname != {ours} {passes}")
+    bodies.append(f"oifname {ours} drop")
+    return bodies
 
 
-def _match(rule: Masquerade) -> list[str]:
-    return ["POSTROUTING", "-s", rule.subnet, "!", "-o", rule.bridge, "-j", "MASQUERADE"]
+def _postrouting(segment: Segment) -> list[str]:
+    name = _q(segment.bridge)
+    bodies = [f"oifname {name} ip saddr 127.0.0.0/8 masquerade"]
+    for subnet in segment.subnets:
+        family = "ip6" if ":" in subnet else "ip"
+        if segment.masquerade and not segment.internal:
+            bodies.append(f"oifname != {name} {family} saddr {subnet} masquerade")
+        # A neighbour's answer would reach the client past the host, from an address that it did not ask.
+        bodies.append(f"oifname {name} {family} saddr {subnet} ct status dnat masquerade")
+    return bodies
 
 
-def _run(command: list[str], text: str) -> None:
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30)
+def _q(name: str) -> str:
+    return f'"{name}"'
+
+
+def _set(names: Iterable[str]) -> str:
+    return "{ " + ", ".join(map(_q, names)) + " }"
+
+
+def _nft(text: str) -> None:
+    done = subprocess.run(["nft", "-f", "-"], input=text, capture_output=True, text=True, timeout=30)
     if done.returncode:
-        raise System(f"{command[0]}: {done.stderr.strip()}")
+        raise System(f"nft: {done.stderr.strip()}")

@@ -1,17 +1,20 @@
 """Which subnet a network gets: the first of the pools that the host does not use already.
 
 A pool is (base, size): networks of that prefix length are cut from the base in order. "Used" is every address
-and every route of the host, of any table, so that a VPN's or a company's range is left alone.
+and every route of the host, of any table, so that a VPN's or a company's range is left alone. IPv6 networks
+without configuration are /64s of one unique local prefix of the engine's own (RFC 4193).
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator
 
 from onggi.errors import InvalidParameter, Unavailable
 
 IPv4Network = ipaddress.IPv4Network
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Docker's default local pools (moby: daemon/libnetwork/ipamutils, "default-address-pools").
 DEFAULT_POOLS: tuple[tuple[str, int], ...] = (
@@ -25,10 +28,16 @@ DEFAULT_POOLS: tuple[tuple[str, int], ...] = (
 )
 
 
-def choose(pools: Iterable[tuple[str, int]], used: Iterable[tuple[str, int]]) -> IPv4Network:
+def ula_pool(seed: str) -> tuple[str, int]:
+    """The engine's own unique local prefix: fd, 40 bits of a hash of `seed`, then room for 65536 networks."""
+    prefix = b"\xfd" + hashlib.sha256(seed.encode()).digest()[:5]
+    return f"{ipaddress.IPv6Address(prefix + bytes(10))}/48", 64
+
+
+def choose(pools: Iterable[tuple[str, int]], used: Iterable[tuple[str, int]], *, version: int = 4) -> Network:
     """The first subnet of `pools` that overlaps none of `used`. Raises Unavailable when there is none."""
-    taken = [network for network in map(_parse, used) if network is not None and network.prefixlen > 0]
-    for candidate in _candidates(pools):
+    taken = _taken(used, version)
+    for candidate in _candidates(pools, version):
         if not any(candidate.overlaps(network) for network in taken):
             return candidate
     raise Unavailable("all predefined address pools have been fully subnetted")
@@ -36,19 +45,20 @@ def choose(pools: Iterable[tuple[str, int]], used: Iterable[tuple[str, int]]) ->
 
 def overlap(subnet: str, used: Iterable[tuple[str, int]]) -> bool:
     """Does something of `used` lie within the subnet, or around it? A default route does not count."""
-    wanted = IPv4Network(subnet)
-    taken = [network for network in map(_parse, used) if network is not None and network.prefixlen > 0]
-    return any(wanted.overlaps(network) for network in taken)
+    wanted = ipaddress.ip_network(subnet)
+    return any(wanted.overlaps(network) for network in _taken(used, wanted.version))
 
 
-def _candidates(pools: Iterable[tuple[str, int]]) -> Iterator[IPv4Network]:
+def _taken(used: Iterable[tuple[str, int]], version: int) -> list[Network]:
+    parsed = (ipaddress.ip_network(item, strict=False) for item in used)
+    return [network for network in parsed if network.version == version and network.prefixlen > 0]
+
+
+def _candidates(pools: Iterable[tuple[str, int]], version: int) -> Iterator[Network]:
     for base, size in pools:
         try:
-            yield from IPv4Network(base).subnets(new_prefix=size)
+            network = ipaddress.ip_network(base)
+            if network.version == version:
+                yield from network.subnets(new_prefix=size)
         except ValueError as error:
             raise InvalidParameter(f"invalid address pool {base} size {size}: {error}") from None
-
-
-def _parse(item: tuple[str, int]) -> IPv4Network | None:
-    address, prefix = item
-    return None if ":" in address else IPv4Network((address, prefix), strict=False)

@@ -83,12 +83,12 @@ VOLUMES: tuple[Entry, ...] = (
 
 NETWORKS: tuple[Entry, ...] = (
     ("GET", "/networks", "networks:list_"),
-    ("POST", "/networks/create", "later:networks"),
-    ("POST", "/networks/prune", "later:networks"),
+    ("POST", "/networks/create", "networks:create"),
+    ("POST", "/networks/prune", "networks:prune"),
     ("GET", "/networks/{id}", "networks:inspect"),
-    ("DELETE", "/networks/{id}", "later:networks"),
-    ("POST", "/networks/{id}/connect", "later:networks"),
-    ("POST", "/networks/{id}/disconnect", "later:networks"),
+    ("DELETE", "/networks/{id}", "networks:remove"),
+    ("POST", "/networks/{id}/connect", "networks:connect"),
+    ("POST", "/networks/{id}/disconnect", "networks:disconnect"),
 )
 
 BUILD: tuple[Entry, ...] = (

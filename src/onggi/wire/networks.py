@@ -136,6 +136,25 @@ class NetworkInspect(Wire, frozen=True, kw_only=True):
     status: NetworkStatus | None = field(name="Status", default=None)
 
 
+class NetworkCreateRequest(Wire, frozen=True, kw_only=True):
+    """Body of POST /networks/create."""
+
+    name: str = field(name="Name", default="")
+    driver: str = field(name="Driver", default="")
+    scope: str = field(name="Scope", default="")
+    check_duplicate: bool = field(name="CheckDuplicate", default=False)  # always so since 1.44
+    internal: bool = field(name="Internal", default=False)
+    attachable: bool = field(name="Attachable", default=False)
+    ingress: bool = field(name="Ingress", default=False)
+    config_only: bool = field(name="ConfigOnly", default=False)
+    config_from: ConfigReference | None = field(name="ConfigFrom", default=None)
+    ipam: IPAM | None = field(name="IPAM", default=None)
+    enable_ipv4: bool | None = field(name="EnableIPv4", default=None)
+    enable_ipv6: bool | None = field(name="EnableIPv6", default=None)
+    options: dict[str, str] = field(name="Options", default_factory=dict)
+    labels: dict[str, str] = field(name="Labels", default_factory=dict)
+
+
 class NetworkCreateResponse(Wire, frozen=True, kw_only=True):
     id: str = field(name="Id", default="")
     warning: str = field(name="Warning", default="")

@@ -157,6 +157,6 @@ async def bench(config: EngineConfig) -> AsyncIterator[Bench]:
         # The default bridge outlives its engine on purpose; a test's engine has no next one.
         for command in (
             ["ip", "link", "delete", engine.networks.bridge_name],
-            ["nft", "delete", "table", "ip", engine.networks.table_name],
+            ["nft", "delete", "table", "inet", engine.networks.table_name],
         ):
             subprocess.run(command, check=False, capture_output=True)

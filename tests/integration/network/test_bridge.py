@@ -15,11 +15,23 @@ from onggi.kernel import nftables
 from onggi.kernel.namespaces import CLONE_NEWNET, unshare
 from onggi.kernel.netlink import Route
 from onggi.network import bridge, firewall
+from onggi.network.addresses import mac_of
+from onggi.network.plug import Plug
 from onggi.network.sandbox import Entered, Sandbox, open_sandbox
 
 pytestmark = pytest.mark.root
 
 BRIDGE = bridge.Bridge(name="ogtest0", gateway="10.99.0.1", prefix=24)
+
+
+def plug(host_name: str, address: str) -> Plug:
+    return Plug(
+        host_name=host_name,
+        name="eth0",
+        mac=mac_of(address),
+        addresses=((address, 24),),
+        gateways=("10.99.0.1",),
+    )
 
 
 class OwnNetwork:
@@ -64,8 +76,8 @@ def test_two_sandboxes_and_the_host_reach_each_other(host: OwnNetwork) -> None:
     def work() -> tuple[bytes, list[str], list[str]]:
         bridge.ensure(BRIDGE)
         first, second = open_sandbox(), open_sandbox()
-        bridge.connect(BRIDGE, first, "ogone", "eth0", "10.99.0.2")
-        bridge.connect(BRIDGE, second, "ogtwo", "eth0", "10.99.0.3")
+        bridge.connect(BRIDGE, first, plug("ogone", "10.99.0.2"))
+        bridge.connect(BRIDGE, second, plug("ogtwo", "10.99.0.3"))
         with Entered(first.fd):
             listener = socket.create_server(("10.99.0.2", 8000))
         server = threading.Thread(target=echo_once, args=(listener,))
@@ -77,10 +89,10 @@ def test_two_sandboxes_and_the_host_reach_each_other(host: OwnNetwork) -> None:
             got = client.recv(100)
         server.join()
         listener.close()
-        before = sorted(bridge.interfaces(BRIDGE))
+        before = sorted(bridge.interfaces(BRIDGE.name))
         bridge.disconnect("ogone")
         bridge.disconnect("ogone")
-        after = bridge.interfaces(BRIDGE)
+        after = bridge.interfaces(BRIDGE.name)
         first.close()
         second.close()
         return got, before, after
@@ -95,7 +107,7 @@ def test_a_closed_sandbox_takes_its_interfaces_with_it(host: OwnNetwork) -> None
     def work() -> None:
         bridge.ensure(BRIDGE)
         sandbox = open_sandbox()
-        bridge.connect(BRIDGE, sandbox, "oggone", "eth0", "10.99.0.2")
+        bridge.connect(BRIDGE, sandbox, plug("oggone", "10.99.0.2"))
         sandbox.close()
         with Route() as route:
             # The kernel's clean-up of a namespace is asynchronous: ask until it is done.
@@ -143,14 +155,19 @@ def test_refusals_name_the_link_and_the_kernels_reason(host: OwnNetwork) -> None
 
 def test_firewall_holds_exactly_what_was_applied_last(host: OwnNetwork) -> None:
     def work() -> str:
-        rule = firewall.Masquerade(subnet="10.99.0.0/24", bridge="ogtest0")
-        firewall.apply("onggi_test", [rule, rule])
-        firewall.apply("onggi_test", [rule])
-        listed = nftables.run('{"nftables": [{"list": {"table": {"family": "ip", "name": "onggi_test"}}}]}')
+        one = firewall.Segment(bridge="ogtest0", subnets=("10.99.0.0/24",))
+        two = firewall.Segment(bridge="ogtest1", subnets=("10.98.0.0/24",))
+        firewall.apply("onggi_test", firewall.Rules(segments=(one, two)))
+        assert not firewall.intact("onggi_test", firewall.Rules(segments=(one,)))
+        firewall.apply("onggi_test", firewall.Rules(segments=(one,)))
+        assert firewall.intact("onggi_test", firewall.Rules(segments=(one,)))
+        listed = nftables.run("list table inet onggi_test\n")
         firewall.remove("onggi_test")
         firewall.remove("onggi_test")
         left = nftables.run('{"nftables": [{"list": {"tables": null}}]}')
         assert "onggi_test" not in left
         return listed
 
-    assert host(work).count("masquerade") == 1
+    listed = host(work)
+    assert "ogtest0" in listed
+    assert "ogtest1" not in listed

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onggi.errors import Conflict, InvalidParameter, Unavailable
+from onggi.errors import Conflict, Forbidden, InvalidParameter, Unavailable
 from onggi.kernel import netlink
-from onggi.network import firewall, subnets
+from onggi.network import firewall, firewall_iptables, subnets
 from onggi.network.addresses import Addresses, mac_text
 
 NET = ipaddress.IPv4Network("10.1.2.0/29")
@@ -51,9 +51,12 @@ def test_a_full_subnet_is_an_error_until_one_is_given_back() -> None:
 def test_reserve_refuses_what_is_taken_or_foreign() -> None:
     addresses = Addresses(NET, "10.1.2.1")
     addresses.reserve("10.1.2.4")
-    for wrong in ("10.1.2.4", "10.1.2.1", "10.1.3.1", "10.1.2.7"):
-        with pytest.raises(Conflict, match=wrong):
-            addresses.reserve(wrong)
+    for taken in ("10.1.2.4", "10.1.2.1"):
+        with pytest.raises(Forbidden, match="Address already in use"):
+            addresses.reserve(taken)
+    for foreign in ("10.1.3.1", "10.1.2.7"):
+        with pytest.raises(Conflict, match=foreign):
+            addresses.reserve(foreign)
 
 
 def test_the_gateway_is_never_given_back() -> None:
@@ -66,13 +69,52 @@ def test_mac_is_dockers() -> None:
     assert mac_text("172.17.0.2") == "02:42:ac:11:00:02"
 
 
-def test_firewall_document_empties_the_table_before_it_fills_it() -> None:
-    rule = firewall.Masquerade(subnet="172.17.0.0/16", bridge="onggi0")
-    commands = firewall.document("onggi", [rule])["nftables"]
-    assert isinstance(commands, list)
-    assert [next(iter(c)) + " " + next(iter(next(iter(c.values())))) for c in commands] == [
-        "add table", "flush table", "add chain", "add rule",
-    ]  # fmt: skip
+def test_firewall_script_empties_the_table_before_it_fills_it() -> None:
+    segment = firewall.Segment(bridge="onggi0", subnets=("172.17.0.0/16",))
+    port = firewall.Port(
+        protocol="tcp", host_address="", host_port=80, address="172.17.0.2", port=8080, bridge="onggi0"
+    )
+    lines = firewall.script("onggi", firewall.Rules(segments=(segment,), ports=(port,))).splitlines()
+    assert lines[:2] == ["add table inet onggi", "flush table inet onggi"]
+    assert "add rule inet onggi ports meta nfproto ipv4 tcp dport 80 dnat ip to 172.17.0.2:8080" in lines
+    forward = [line for line in lines if line.startswith("add rule inet onggi forward")]
+    assert forward[-1].endswith("drop")
+
+
+def test_an_internal_segment_neither_masquerades_nor_forwards() -> None:
+    segment = firewall.Segment(bridge="br-x", subnets=("10.1.0.0/24",), internal=True)
+    text = firewall.script("onggi", firewall.Rules(segments=(segment,)))
+    assert 'oifname != "br-x" ip saddr' not in text
+    assert text.index('iifname { "br-x" } drop') < text.index('iifname { "br-x" } oifname')
+
+
+def test_iptables_says_the_same_without_the_other_family() -> None:
+    segment = firewall.Segment(bridge="br-x", subnets=("10.1.0.0/24", "fd00::/64"))
+    text = firewall_iptables.script("ONGGI", firewall.Rules(segments=(segment,)), six=False)
+    assert "-s 10.1.0.0/24 ! -o br-x -j MASQUERADE" in text
+    assert "fd00" not in text
+
+
+def test_an_ipv6_network_hands_out_addresses_beyond_what_a_loop_could_count() -> None:
+    addresses = Addresses(ipaddress.ip_network("fd00::/64"), "fd00::1")
+    assert [addresses.take(), addresses.take()] == ["fd00::2", "fd00::3"]
+    addresses.reserve("fd00::ffff")
+    assert addresses.take() == "fd00::1:0"
+    assert addresses.free > 2**63
+
+
+def test_an_ip_range_narrows_what_is_handed_out_but_not_what_may_be_asked_for() -> None:
+    subnet, inner = ipaddress.ip_network("10.1.2.0/24"), ipaddress.ip_network("10.1.2.128/30")
+    addresses = Addresses(subnet, "10.1.2.1", ip_range=inner, aside=["10.1.2.129"])
+    addresses.reserve("10.1.2.7")
+    assert [addresses.take() for _ in range(3)] == ["10.1.2.128", "10.1.2.130", "10.1.2.131"]
+    with pytest.raises(Unavailable):
+        addresses.take()
+
+
+def test_the_unique_local_prefix_is_the_engines_own_and_stays() -> None:
+    assert subnets.ula_pool("a") == subnets.ula_pool("a") != subnets.ula_pool("b")
+    assert ipaddress.ip_network(subnets.ula_pool("a")[0]).subnet_of(ipaddress.ip_network("fd00::/8"))
 
 
 @given(st.dictionaries(st.integers(1, 60), st.binary(max_size=40), max_size=8))

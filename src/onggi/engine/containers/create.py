@@ -19,11 +19,11 @@ import msgspec
 from onggi import failpoints
 from onggi.engine import clock, image_facts, log_target
 from onggi.engine.containers import defaults, discard, mounts, names, validate, volume_mounts
+from onggi.engine.networks import configure, publish
 from onggi.engine.oci import process
 from onggi.engine.record import ContainerRecord, MountRecord
 from onggi.errors import Conflict, InvalidParameter
 from onggi.wire.containers import ContainerCreateRequest, ContainerCreateResponse
-from onggi.wire.networks import EndpointSettings
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -91,9 +91,8 @@ def _record(
         if kind == "container":
             engine.containers.get(other)
     wanted = mounts.resolve(config, host, lambda other: _mounts_of(engine, other))
-    endpoints = dict(request.networking_config.endpoints_config)
-    if host.network_mode in endpoints or host.network_mode == "bridge":
-        endpoints.setdefault(host.network_mode, endpoints.pop("default", EndpointSettings()))
+    publish.validate(host.port_bindings)
+    endpoints = configure.endpoints(engine, request, host)
     record = ContainerRecord(
         id=container_id,
         name=name,
@@ -104,6 +103,7 @@ def _record(
         host_config=host,
         snapshot=container_id,
         mounts=wanted,
+        asked_endpoints=endpoints,
         endpoints=endpoints,
         log_path=engine.paths.log(container_id) if host.log_config.type == "json-file" else "",
         platform=image.os,

@@ -21,6 +21,7 @@ _LOCAL = (
     "ff02::2\tip6-allrouters\n"
 )
 _FALLBACK_SERVERS = ("8.8.8.8", "8.8.4.4")
+OWN_RESOLVER = "127.0.0.11"
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
 
 
@@ -39,16 +40,18 @@ def write(
     config: EngineConfig,
     *,
     addresses: Sequence[str] = (),
-    resolv_conf: str | None = None,
     extra_hosts: Iterable[str] = (),
+    own_resolver: bool = False,
 ) -> None:
-    """Write the three files; `addresses` are the container's own, `resolv_conf` that of its network."""
+    """Write the three files; `addresses` are the container's own.
+
+    `extra_hosts` are `name:address`, of --add-host and --link; with `own_resolver` the engine's name server
+    answers inside.
+    """
     name = hostname(record)
     _put(f"{directory}/hostname", name + "\n")
-    _put(
-        f"{directory}/hosts", _hosts(record, name, addresses, [*record.host_config.extra_hosts, *extra_hosts])
-    )
-    _put(f"{directory}/resolv.conf", _resolv(record, config) if resolv_conf is None else resolv_conf)
+    _put(f"{directory}/hosts", _hosts(record, name, addresses, extra_hosts))
+    _put(f"{directory}/resolv.conf", _resolv(record, config, own_resolver))
 
 
 def mounts(directory: str) -> tuple[tuple[str, str], ...]:
@@ -68,7 +71,7 @@ def _hosts(record: ContainerRecord, name: str, addresses: Sequence[str], extra: 
     return text + "".join(f"{address}\t{names}\n" for address in addresses)
 
 
-def _resolv(record: ContainerRecord, config: EngineConfig) -> str:
+def _resolv(record: ContainerRecord, config: EngineConfig, own_resolver: bool) -> str:
     """The host's servers, without those that only its own loopback reaches; --dns and its like win."""
     host = record.host_config
     text = _read("/etc/resolv.conf")
@@ -79,8 +82,12 @@ def _resolv(record: ContainerRecord, config: EngineConfig) -> str:
     if host.network_mode != "host":
         found = [server for server in found if not server.startswith("127.") and server != "::1"]
     servers = host.dns or list(config.dns) or found or list(_FALLBACK_SERVERS)
+    if own_resolver:
+        servers = [OWN_RESOLVER]
     search = host.dns_search or list(config.dns_search) or _values(words, "search")
     options = host.dns_options or list(config.dns_options) or _values(words, "options")
+    if own_resolver and not any(option.startswith("ndots:") for option in options):
+        options = [*options, "ndots:0"]
     lines = [f"nameserver {server}" for server in servers]
     if search and search != ["."]:
         lines.append("search " + " ".join(search))

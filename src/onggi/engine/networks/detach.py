@@ -1,12 +1,12 @@
 """Take a container out of its networks after its run.
 
 The interfaces need no removal: the kernel takes them with the sandbox when the container's last process is
-gone. What is ours is the endpoint row and its address.
+gone. What is ours are the endpoint rows, addresses, published ports and names.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onggi.engine.networks.attach import forget
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 
 async def detach(engine: Engine, record: ContainerRecord) -> None:
-    """Forget the endpoints of a container; one that has none is no error."""
-    if record.endpoints:
+    """Forget the endpoints of a container; one that has none is no error. Raises System."""
+    if not record.asked_endpoints:
+        return
+    if engine.networks.ports.has(record.id):
+        await engine.offload(forget, engine, record.id)  # the firewall changes: that blocks
+    else:
         forget(engine, record.id)
+
+
+def cleared(record: ContainerRecord) -> dict[str, Any]:
+    """The changes of a record whose run has ended: networks without addresses, no ports."""
+    return {"endpoints": record.asked_endpoints, "ports": {}, "sandbox_id": ""}

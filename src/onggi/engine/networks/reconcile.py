@@ -1,23 +1,69 @@
-"""At the engine's start: endpoints without a running container go, interfaces without an endpoint go."""
+"""At the engine's start: endpoints without a running container go, interfaces without an endpoint go.
+
+What runs on gets its network made live, its addresses and ports reserved, and the firewall's table as it has
+to be. A port that somebody took meanwhile is reported: the firewall's rule still serves it.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from onggi.engine.networks.attach import forget, host_name
+from onggi.engine.networks import publish
+from onggi.engine.networks.attach import forget, publisher
+from onggi.engine.networks.live import DRIVERS, Live, bridge_name
+from onggi.engine.networks.table import host_name
+from onggi.errors import OnggiError
 from onggi.network import bridge
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
+    from onggi.engine.record import ContainerRecord
+
+log = logging.getLogger(__name__)
 
 
 def reconcile(engine: Engine, running_ids: set[str]) -> None:
     """Blocking; called before the first request is served, with the ids of the containers that run on."""
-    for container_id, _ in engine.networks.endpoints():
+    networks = engine.networks
+    for container_id, _ in networks.endpoints():
         if container_id not in running_ids:
             forget(engine, container_id)
-    owned = {host_name(endpoint.endpoint_id) for _, endpoint in engine.networks.endpoints()}
-    link = bridge.Bridge(name=engine.networks.bridge_name, gateway="", prefix=0)
-    for name in bridge.interfaces(link):
-        if name.startswith("og") and name not in owned:
-            bridge.disconnect(name)
+    kept = networks.endpoints()
+    owned = {host_name(endpoint.endpoint_id) for _, endpoint in kept}
+    used = {endpoint.network_id for _, endpoint in kept}
+    lives: dict[str, Live] = {}
+    for network in networks.all():
+        if network.driver == "bridge":
+            name = bridge_name(network) if network.ipam.config else networks.bridge_name
+            for link in bridge.interfaces(name):
+                if link.startswith("og") and link not in owned:
+                    bridge.disconnect(link)
+        if network.id in used and network.driver in DRIVERS:
+            lives[network.name] = networks.live(network)
+    for container_id in running_ids:
+        container = engine.containers.find(container_id)
+        if container is not None and container.record.ports:
+            _publish_again(engine, container.record, lives)
+    if used:
+        networks.apply_rules()
+
+
+def _publish_again(engine: Engine, record: ContainerRecord, lives: dict[str, Live]) -> None:
+    mine = {name: lives[name] for name in record.endpoints if name in lives}
+    way = publisher(mine, record.asked_endpoints)
+    if way is None:
+        return
+    live, endpoint = mine[way], record.endpoints[way]
+    assert live.bridge is not None
+    wanted = publish.again(
+        record,
+        address4=endpoint.ip_address,
+        address6=endpoint.global_ipv6_address,
+        bridge=live.bridge.name,
+    )
+    for one in wanted:
+        try:
+            engine.networks.ports.take(record.id, [one])
+        except OnggiError as error:
+            log.error("container %s: %s", record.id, error.message)

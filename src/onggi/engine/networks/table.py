@@ -1,10 +1,13 @@
-"""The networks of one engine: `bridge`, `host` and `none`, as every Docker engine has them.
+"""The networks of one engine: `bridge`, `host` and `none`, as every Docker engine has them, and the users'.
 
-Their rows are written at the first start. The default bridge gets its subnet when the first container joins
-it, because only then is it known what the host uses; the row keeps it from then on.
+Rows of the first three are written at the first start. The default bridge gets its subnet when the first
+container joins it, because only then is it known what the host uses; the row keeps it from then on.
 
     network   row in `networks`    record: JSON of wire Network
     endpoint  row in `endpoints`   record: JSON of wire EndpointSettings; written before the interface exists
+
+A network is *live* while this engine has it on the host (live.py); the firewall's table is a function of the
+live networks and of the published ports. Lock order: `_lock`, then `_rules_lock`.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ import msgspec
 
 from onggi import failpoints, paths
 from onggi.engine.clock import now, rfc3339
-from onggi.errors import InvalidParameter
+from onggi.engine.networks.live import DRIVERS, Live, bridge_name
+from onggi.errors import InvalidParameter, NoSuchNetwork
 from onggi.kernel.netlink import Route
 from onggi.network import bridge, firewall, subnets
-from onggi.network.addresses import Addresses
+from onggi.network.addresses import first_host
+from onggi.network.reservations import Reservations
 from onggi.store import networks as rows
 from onggi.wire.networks import IPAM, EndpointSettings, IPAMConfig, Network
 
@@ -35,23 +40,17 @@ PREDEFINED = {"bridge": "bridge", "host": "host", "none": "null"}  # name -> dri
 _encode = msgspec.json.encode
 
 
-class DefaultBridge:
-    """The default bridge as the host has it, with its addresses."""
-
-    def __init__(self, network_id: str, link: bridge.Bridge, addresses: Addresses) -> None:
-        self.network_id = network_id
-        self.link = link
-        self.addresses = addresses
-
-
 class Networks:
     """Every network; `open()` before use. Methods that touch the kernel block: call them by offload."""
 
     def __init__(self, database: Database, config: EngineConfig) -> None:
         self._database = database
         self._config = config
-        self._lock = threading.Lock()
-        self._default: DefaultBridge | None = None
+        self._lock = threading.RLock()
+        self._rules_lock = threading.Lock()
+        self.placing = threading.Lock()  # from choosing a subnet to the row that says so
+        self._live: dict[str, Live] = {}
+        self._wanted = self._applied = 0  # generations of the firewall's rules
         own = (
             ""
             if config.root.rstrip("/") == paths.ROOT
@@ -59,6 +58,7 @@ class Networks:
         )
         self.bridge_name = config.bridge or (f"og{own}" if own else "onggi0")
         self.table_name = f"onggi_{own}" if own else "onggi"
+        self.ports = Reservations()
 
     def open(self) -> None:
         """Write the rows of the three predefined networks where they lack."""
@@ -71,6 +71,8 @@ class Networks:
                     self._database, rows.NetworkRow(network.id, name, driver, created, _encode(network))
                 )
 
+    # --- rows -------------------------------------------------------------------------------------------
+
     def all(self) -> list[Network]:
         """Oldest first."""
         return [msgspec.json.decode(row.record, type=Network) for row in rows.list_(self._database)]
@@ -79,6 +81,13 @@ class Networks:
         """By id, name or prefix of an id. Raises NoSuchNetwork, InvalidParameter."""
         return msgspec.json.decode(rows.resolve(self._database, reference).record, type=Network)
 
+    def find(self, reference: str) -> Network | None:
+        """The same, None where there is none. Raises InvalidParameter (ambiguous)."""
+        try:
+            return self.get(reference)
+        except NoSuchNetwork:
+            return None
+
     def endpoints(
         self, *, network_id: str = "", container_id: str = ""
     ) -> list[tuple[str, EndpointSettings]]:
@@ -86,77 +95,165 @@ class Networks:
         listed = rows.endpoints(self._database, network_id=network_id, container_id=container_id)
         return [(row.container_id, msgspec.json.decode(row.record, type=EndpointSettings)) for row in listed]
 
-    def default_bridge(self) -> DefaultBridge:
-        """The default bridge, made on the host where it lacks. Raises Unavailable, Conflict, System."""
-        with self._lock:
-            if self._default is None:
-                self._default = self._make_default()
-            return self._default
+    def insert(self, network: Network, created: int) -> None:
+        """The row of a new network. Raises Conflict (the name is taken)."""
+        row = rows.NetworkRow(network.id, network.name, network.driver, created, _encode(network))
+        rows.insert(self._database, row)
 
-    def known_default(self) -> DefaultBridge | None:
-        """The default bridge if this engine has used it."""
-        return self._default
+    def delete(self, network: Network) -> None:
+        """Take a network from the host, then its row."""
+        with self._lock:
+            live = self._live.pop(network.id, None)
+            if live is None and network.driver in DRIVERS and network.ipam.config:
+                live = self._make(network)
+        if live is not None:
+            live.remove()
+        self.apply_rules()
+        failpoints.hit("network.link-gone")
+        rows.delete(self._database, network.id)
+
+    # --- on the host ------------------------------------------------------------------------------------
+
+    def live(self, network: Network) -> Live:
+        """The network on the host, made where it lacks. Raises Unavailable, Conflict, Forbidden, System."""
+        with self._lock:
+            found = self._live.get(network.id)
+            if found is not None:
+                return found
+            if network.name == DEFAULT and (not network.ipam.config or self._lost_place(network)):
+                network = self._place(network)
+            live = self._make(network)
+            live.ensure()
+            for _, endpoint in self.endpoints(network_id=network.id):
+                live.reserve(endpoint)
+            self._live[network.id] = live
+        self.apply_rules()
+        return live
+
+    def known(self, network_id: str) -> Live | None:
+        """The network if this engine has used it."""
+        return self._live.get(network_id)
+
+    def all_live(self) -> list[Live]:
+        """Every network that is on the host."""
+        with self._lock:
+            return list(self._live.values())
+
+    def rules(self) -> firewall.Rules:
+        """What the firewall's table has to say now."""
+        segments = [live.segment for live in self.all_live()]
+        return firewall.Rules(
+            segments=tuple(segment for segment in segments if segment is not None),
+            ports=self.ports.rules(),
+        )
+
+    def apply_rules(self) -> None:
+        """Make the firewall say so. Callers that wait for one another share one transaction."""
+        if not self._config.iptables:
+            return
+        with self._lock:
+            self._wanted += 1
+            mine = self._wanted
+        with self._rules_lock:
+            if self._applied >= mine:
+                return
+            with self._lock:
+                covered = self._wanted
+            firewall.apply(self.table_name, self.rules())
+            self._applied = covered
+
+    def mend(self) -> list[str]:
+        """Make again what somebody took from the host behind our back; says what it was."""
+        mended = []
+        for live in self.all_live():
+            if not live.there():
+                live.ensure()
+                names = [host_name(item.endpoint_id) for _, item in self.endpoints(network_id=live.id)]
+                assert live.bridge is not None  # only a bridge can lack
+                bridge.adopt(live.bridge, names)
+                mended.append(f"bridge {live.bridge.name} of network {live.name}")
+        if self._config.iptables and self._live and not firewall.intact(self.table_name, self.rules()):
+            self.apply_rules()
+            mended.append(f"firewall table {self.table_name}")
+        return mended
 
     def close(self) -> None:
-        """Take the bridge and its rules from the host when no container is in it.
+        """Take bridges without containers and, when none is left, the rules from the host.
 
         The user's own bridge stays. After a crash the next orderly end does so.
         Failpoint: network.rules-gone.
         """
-        if self._config.bridge or self.endpoints():
-            return
-        config = self.get(DEFAULT).ipam.config
-        if not config or not bridge.exists(self.bridge_name):
-            return  # never used, or not since the last end
-        if self._config.iptables:
-            firewall.remove(self.table_name, self._rules(config[0].subnet))
+        used = {endpoint.network_id for _, endpoint in self.endpoints()}
+        if not used and self._config.iptables and self._ever_used():
+            firewall.remove(self.table_name)
         failpoints.hit("network.rules-gone")
-        bridge.remove(self.bridge_name)
+        for network in self.all():
+            ours = network.name != DEFAULT or not self._config.bridge
+            if network.id in used or not ours or network.driver not in DRIVERS or not network.ipam.config:
+                continue
+            self._make(network).remove()
 
-    def _rules(self, subnet: str) -> list[firewall.Masquerade]:
-        return [firewall.Masquerade(subnet=subnet, bridge=self.bridge_name)]
-
-    def _make_default(self) -> DefaultBridge:
-        network = self.get(DEFAULT)
-        if not network.ipam.config or self._lost_place(network):
-            network = self._place(network)
-        subnet = ipaddress.IPv4Network(network.ipam.config[0].subnet)
-        gateway = network.ipam.config[0].gateway
-        link = bridge.Bridge(
-            name=self.bridge_name, gateway=gateway, prefix=subnet.prefixlen, mtu=self._config.mtu
+    def _ever_used(self) -> bool:
+        return any(
+            network.driver == "bridge" and network.ipam.config and bridge.exists(bridge_name(network))
+            for network in self.all()
         )
-        bridge.ensure(link)
-        if self._config.iptables:
-            firewall.apply(self.table_name, self._rules(str(subnet)))
-        addresses = Addresses(subnet, gateway)
-        for _, endpoint in self.endpoints(network_id=network.id):
-            addresses.reserve(endpoint.ip_address)
-        return DefaultBridge(network.id, link, addresses)
+
+    def _make(self, network: Network) -> Live:
+        return Live(network, mtu=self._config.mtu, forward=self._config.ip_forward)
+
+    # --- subnets ----------------------------------------------------------------------------------------
+
+    def choose(self, version: int) -> subnets.Network:
+        """A free subnet for a new network. Raises Unavailable."""
+        pools = self._pools()
+        if version == 6 and not any(":" in base for base, _ in pools):
+            pools = (subnets.ula_pool(self._seed()),)
+        return subnets.choose(pools, [*self.used(), *self.subnets()], version=version)
+
+    def subnets(self) -> list[tuple[str, int]]:
+        """Every subnet of a network, live or not."""
+        nets = [item.subnet for network in self.all() for item in network.ipam.config if item.subnet]
+        return [(net.partition("/")[0], int(net.partition("/")[2])) for net in nets]
+
+    def used(self) -> list[tuple[str, int]]:
+        """Addresses and routes of the host that are not of our own bridges."""
+        own = {bridge_name(network) for network in self.all() if network.driver == "bridge"}
+        return _used(own | {self.bridge_name})
+
+    def _seed(self) -> str:
+        """The id of the network `none`: random, as old as the engine's root."""
+        return self.get("none").id
 
     def _lost_place(self, network: Network) -> bool:
         """Has somebody taken the subnet while our bridge was away? What the user chose is not ours."""
         if self._config.bip or self.endpoints(network_id=network.id) or bridge.exists(self.bridge_name):
             return False
-        return subnets.overlap(network.ipam.config[0].subnet, _used(self.bridge_name))
+        return subnets.overlap(network.ipam.config[0].subnet, self.used())
 
     def _place(self, network: Network) -> Network:
-        """Choose the subnet and write it down."""
+        """Choose the default bridge's subnet and write it down."""
         if self._config.bip:
             try:
                 address = ipaddress.IPv4Interface(self._config.bip)
             except ValueError as error:
                 raise InvalidParameter(f"invalid bip {self._config.bip}: {error}") from None
-            subnet, gateway = address.network, str(address.ip)
+            subnet, gateway = str(address.network), str(address.ip)
         else:
-            subnet = subnets.choose(self._pools(), _used(self.bridge_name))
-            gateway = str(next(subnet.hosts()))
+            others = [item for other in self.all() if other.id != network.id for item in other.ipam.config]
+            taken = [
+                (o.subnet.partition("/")[0], int(o.subnet.partition("/")[2])) for o in others if o.subnet
+            ]
+            chosen = subnets.choose(self._pools(), [*self.used(), *taken])
+            subnet, gateway = str(chosen), first_host(chosen)
         network = msgspec.structs.replace(
             network,
-            ipam=IPAM(driver="default", config=[IPAMConfig(subnet=str(subnet), gateway=gateway)]),
+            ipam=IPAM(driver="default", config=[IPAMConfig(subnet=subnet, gateway=gateway)]),
             options={
                 "com.docker.network.bridge.default_bridge": "true",
                 "com.docker.network.bridge.enable_icc": "true",
                 "com.docker.network.bridge.enable_ip_masquerade": str(self._config.iptables).lower(),
+                "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
                 "com.docker.network.bridge.name": self.bridge_name,
                 "com.docker.network.driver.mtu": str(self._config.mtu),
             },
@@ -169,15 +266,16 @@ class Networks:
         return configured or subnets.DEFAULT_POOLS
 
 
-def _used(own_bridge: str) -> list[tuple[str, int]]:
-    """Addresses and routes of the host; what an earlier bridge of ours left does not count."""
+def host_name(endpoint_id: str) -> str:
+    """The name of the host's end of an endpoint's pair: IFNAMSIZ allows 15 characters."""
+    return "og" + endpoint_id[:11]
+
+
+def _used(own_bridges: set[str]) -> list[tuple[str, int]]:
     with Route() as route:
-        own = route.link(own_bridge)
-        index = own.index if own is not None else 0
-        addresses = [(address, prefix) for at, address, prefix in route.addresses() if at != index]
-        if own is None:
-            return addresses + route.destinations()
-        return addresses
+        own = {link.index for link in route.links() if link.name in own_bridges}
+        addresses = [(address, prefix) for at, address, prefix in route.addresses() if at not in own]
+        return addresses + route.destinations(without=own)
 
 
 def _predefined(name: str, driver: str, created: str) -> Network:

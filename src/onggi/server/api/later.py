@@ -14,12 +14,6 @@ async def attestations(request: Request) -> Response:
     raise NotImplemented_("this engine does not keep attestations of images yet")
 
 
-async def networks(request: Request) -> Response:
-    raise NotImplemented_(
-        "this engine has the networks bridge, host and none only: it does not make others yet"
-    )
-
-
 async def build(request: Request) -> Response:
     raise NotImplemented_("this engine does not build images yet")
 

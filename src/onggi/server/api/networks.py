@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from onggi.engine import filters as filters_
 from onggi.engine.filters import Filters
+from onggi.engine.networks import connect as connect_
+from onggi.engine.networks import create as create_
+from onggi.engine.networks import disconnect as disconnect_
 from onggi.engine.networks import inspect as inspect_
 from onggi.engine.networks import list_ as list__
+from onggi.engine.networks import prune as prune_
+from onggi.engine.networks import remove as remove_
 from onggi.server.messages import Request, Response
 from onggi.wire.base import encode
-from onggi.wire.networks import NetworkInspect
+from onggi.wire.networks import (
+    NetworkConnectRequest,
+    NetworkCreateRequest,
+    NetworkDisconnectRequest,
+    NetworkInspect,
+)
 
 FILTERS = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
 PREDEFINED = frozenset({"bridge", "host", "none"})
@@ -42,4 +54,34 @@ def _any(wanted: Filters, name: str, holds: Callable[[str], bool]) -> bool:
 
 
 async def inspect(request: Request) -> Response:
-    return Response(body=encode(await inspect_.inspect(request.engine, request.params["id"])))
+    shown = await inspect_.inspect(request.engine, request.params["id"], scope=request.text("scope"))
+    if request.version < (1, 52):
+        shown = msgspec.structs.replace(shown, status=None)
+    return Response(body=encode(shown))
+
+
+async def create(request: Request) -> Response:
+    asked = await request.json(NetworkCreateRequest)
+    return Response(201, encode(await create_.create(request.engine, asked)))
+
+
+async def remove(request: Request) -> Response:
+    await remove_.remove(request.engine, request.params["id"])
+    return Response(204)
+
+
+async def connect(request: Request) -> Response:
+    asked = await request.json(NetworkConnectRequest)
+    await connect_.connect(request.engine, request.params["id"], asked)
+    return Response(200)
+
+
+async def disconnect(request: Request) -> Response:
+    asked = await request.json(NetworkDisconnectRequest)
+    await disconnect_.disconnect(request.engine, request.params["id"], asked)
+    return Response(200)
+
+
+async def prune(request: Request) -> Response:
+    report = await prune_.prune(request.engine, filters_.parse(request.text("filters")))
+    return Response(body=encode(report))

@@ -1,0 +1,160 @@
+"""A network as the host has it: its driver's value and its addresses, made from the row.
+
+bridge    com.docker.network.bridge.name (br-<12 of the id>), enable_icc, enable_ip_masquerade, driver.mtu
+macvlan   parent, macvlan_mode; without a parent, or internal, on a dummy link dm-<12 of the id>
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+from onggi.errors import InvalidParameter
+from onggi.network import bridge, firewall, macvlan
+from onggi.network.addresses import Addresses
+from onggi.network.plug import Plug
+from onggi.network.sandbox import Sandbox
+from onggi.wire.networks import EndpointSettings, IPAMConfig, Network
+
+BRIDGE_NAME = "com.docker.network.bridge.name"
+ICC = "com.docker.network.bridge.enable_icc"
+MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+HOST_ADDRESS = "com.docker.network.bridge.host_binding_ipv4"
+MTU = "com.docker.network.driver.mtu"
+DRIVERS = ("bridge", "macvlan")
+
+
+class Live:
+    """One network that can be connected to; `addresses4` and `addresses6` are None without that family."""
+
+    def __init__(self, network: Network, *, mtu: int, forward: bool) -> None:
+        self.id = network.id
+        self.name = network.name
+        self.driver = network.driver
+        self.internal = network.internal
+        self.host_address = network.options.get(HOST_ADDRESS, "")
+        four = pool(network, 4)
+        six = pool(network, 6)
+        self.addresses4 = _addresses(four)
+        self.addresses6 = _addresses(six)
+        self.mtu = int(network.options.get(MTU, mtu))
+        self.bridge: bridge.Bridge | None = None
+        self.macvlan: macvlan.Macvlan | None = None
+        if network.driver == "bridge":
+            self.bridge = self._bridge(network, forward)
+        else:
+            parent = network.options.get("parent", "")
+            self.macvlan = macvlan.Macvlan(
+                parent=parent or f"dm-{network.id[:12]}",
+                mode=network.options.get("macvlan_mode", "bridge"),
+                mtu=self.mtu,
+                own_parent=not parent or "." in parent,
+            )
+        self.masquerade = truth(network.options, MASQUERADE)
+
+    def _bridge(self, network: Network, forward: bool) -> bridge.Bridge:
+        four, six = self.addresses4, self.addresses6
+        return bridge.Bridge(
+            name=bridge_name(network),
+            gateway=four.gateway if four else "",
+            prefix=four.subnet.prefixlen if four else 0,
+            gateway6=six.gateway if six else "",
+            prefix6=six.subnet.prefixlen if six else 0,
+            mtu=self.mtu,
+            icc=truth(network.options, ICC),
+            forward=forward and not network.internal,
+        )
+
+    @property
+    def segment(self) -> firewall.Segment | None:
+        """What the firewall has to know; None for a driver that it has nothing to do with."""
+        if self.bridge is None:
+            return None
+        pools = (item for item in (self.addresses4, self.addresses6) if item is not None)
+        return firewall.Segment(
+            bridge=self.bridge.name,
+            subnets=tuple(str(item.subnet) for item in pools),
+            masquerade=self.masquerade,
+            internal=self.internal,
+            icc=self.bridge.icc,
+        )
+
+    def ensure(self) -> None:
+        """Make what it needs on the host. Raises Conflict, Forbidden, OSError."""
+        if self.bridge is not None:
+            bridge.ensure(self.bridge)
+        elif self.macvlan is not None:
+            macvlan.ensure(self.macvlan)
+
+    def there(self) -> bool:
+        """Is its link on the host?"""
+        return self.bridge is None or bridge.exists(self.bridge.name)
+
+    def remove(self) -> None:
+        """Take it from the host; what is gone is no error."""
+        if self.bridge is not None:
+            bridge.remove(self.bridge.name)
+        elif self.macvlan is not None:
+            macvlan.remove(self.macvlan)
+
+    def connect(self, sandbox: Sandbox, plug: Plug) -> None:
+        """Give a sandbox its interface. Raises OSError."""
+        if self.bridge is not None:
+            bridge.connect(self.bridge, sandbox, plug)
+        elif self.macvlan is not None:
+            macvlan.connect(self.macvlan, sandbox, plug)
+
+    def gateways(self) -> tuple[str, ...]:
+        """Where a container of this network finds the rest of the world; nowhere from an internal one."""
+        if self.internal:
+            return ()
+        pools = (item for item in (self.addresses4, self.addresses6) if item is not None)
+        return tuple(item.gateway for item in pools if item.gateway)
+
+    def reserve(self, endpoint: EndpointSettings) -> None:
+        """Take the addresses that an endpoint has already. Raises Conflict, Forbidden."""
+        if endpoint.ip_address and self.addresses4 is not None:
+            self.addresses4.reserve(endpoint.ip_address)
+        if endpoint.global_ipv6_address and self.addresses6 is not None:
+            self.addresses6.reserve(endpoint.global_ipv6_address)
+
+    def give_back(self, endpoint: EndpointSettings) -> None:
+        """Free the addresses of an endpoint."""
+        if endpoint.ip_address and self.addresses4 is not None:
+            self.addresses4.give_back(endpoint.ip_address)
+        if endpoint.global_ipv6_address and self.addresses6 is not None:
+            self.addresses6.give_back(endpoint.global_ipv6_address)
+
+
+def bridge_name(network: Network) -> str:
+    """The name of the link: 15 characters at most (IFNAMSIZ)."""
+    return network.options.get(BRIDGE_NAME) or f"br-{network.id[:12]}"
+
+
+def pool(network: Network, version: int) -> IPAMConfig | None:
+    """The first IPAM configuration of a family."""
+    for item in network.ipam.config:
+        if item.subnet and ipaddress.ip_network(item.subnet).version == version:
+            return item
+    return None
+
+
+def truth(options: Mapping[str, str], name: str) -> bool:
+    """A driver option that is true unless it says otherwise. Raises InvalidParameter."""
+    value = options.get(name, "true").lower()
+    if value in ("1", "t", "true"):
+        return True
+    if value in ("0", "f", "false"):
+        return False
+    raise InvalidParameter(f'invalid value "{options[name]}" for option {name}')
+
+
+def _addresses(config: IPAMConfig | None) -> Addresses | None:
+    if config is None:
+        return None
+    return Addresses(
+        ipaddress.ip_network(config.subnet),
+        config.gateway,
+        ip_range=ipaddress.ip_network(config.ip_range) if config.ip_range else None,
+        aside=config.auxiliary_addresses.values(),
+    )

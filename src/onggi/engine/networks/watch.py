@@ -1,0 +1,29 @@
+"""A deleted bridge or a flushed table is found and mended: a look every few seconds at live networks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from onggi.errors import OnggiError
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+
+SECONDS = 3.0
+log = logging.getLogger(__name__)
+
+
+async def watch(engine: Engine) -> None:
+    """Runs until the engine closes. What cannot be mended is reported and tried again."""
+    while True:
+        await asyncio.sleep(SECONDS)
+        if not engine.networks.all_live():
+            continue
+        try:
+            for what in await engine.offload(engine.networks.mend):
+                log.warning("%s was gone or changed and has been made again", what)
+                engine.events.emit("network", "mend", "", {"name": what})
+        except (OnggiError, OSError) as error:
+            log.error("networks cannot be mended: %s", error)

@@ -1,0 +1,208 @@
+"""Ports of the host that containers publish: reserved by a bound socket, then written into the firewall.
+
+The socket never listens: it keeps the number from other programs, and a connection that the firewall does not
+take (::1 of a network without IPv6) is refused at once, so that clients go on to 127.0.0.1. What a container
+has is kept under its id. Not here: the rules' text (firewall.py), requests (engine/networks/publish.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+
+import msgspec
+
+from onggi.errors import System
+from onggi.network.firewall import Port
+
+_ATTEMPTS = 32
+_TYPES = {
+    "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
+    "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
+    "sctp": (socket.SOCK_STREAM, 132),  # IPPROTO_SCTP
+}
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """One port to publish. `first` is 0 for any; `host_address` is empty for every address.
+
+    `address4` and `address6` are the container's, empty where it has none.
+    """
+
+    protocol: str
+    port: int
+    host_address: str = ""
+    first: int = 0
+    last: int = 0
+    address4: str = ""
+    address6: str = ""
+    bridge: str = ""
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it, as `inspect` shows it: `host_address` is 0.0.0.0 or :: for every one of its family."""
+
+    protocol: str
+    port: int
+    host_address: str
+    host_port: int
+
+
+class Reservations:
+    """Thread-safe. The sockets live as long as the engine; after its restart they are made again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, list[tuple[socket.socket | None, Port]]] = {}
+
+    def rules(self) -> tuple[Port, ...]:
+        """Every published port; those of one address come before those of all."""
+        with self._lock:
+            ports = [port for held in self._held.values() for _, port in held]
+        return tuple(sorted(ports, key=lambda port: not port.host_address))
+
+    def take(self, owner: str, wanted: list[Wanted]) -> list[Bound]:
+        """Reserve all of them for a container, or none. Raises System (a port is taken)."""
+        bound: list[Bound] = []
+        held: list[tuple[socket.socket | None, Port]] = []
+        try:
+            with self._lock:
+                for one in wanted:
+                    bound += self._one(one, held)
+                self._held.setdefault(owner, []).extend(held)
+        except BaseException:
+            for reserved, _ in held:
+                if reserved is not None:
+                    reserved.close()
+            raise
+        return bound
+
+    def has(self, owner: str) -> bool:
+        return owner in self._held
+
+    def give_back(self, owner: str) -> bool:
+        """Free a container's ports; was there one? The rules are the caller's to apply."""
+        with self._lock:
+            held = self._held.pop(owner, [])
+        for reserved, _ in held:
+            if reserved is not None:
+                reserved.close()
+        return bool(held)
+
+    def _one(self, wanted: Wanted, held: list[tuple[socket.socket | None, Port]]) -> list[Bound]:
+        sides = _sides(wanted)
+        if not wanted.first:
+            return self._any(wanted, sides, held)
+        busy: OSError | None = None
+        for number in range(wanted.first, wanted.last + 1):
+            try:
+                return self._at(wanted, sides, number, held)
+            except OSError as error:
+                busy = error
+        assert busy is not None  # a range is not empty
+        raise System(_busy(wanted, sides, busy)) from None
+
+    def _any(
+        self, wanted: Wanted, sides: list[tuple[str, str]], held: list[tuple[socket.socket | None, Port]]
+    ) -> list[Bound]:
+        for _ in range(_ATTEMPTS):
+            probe = _bind(wanted.protocol, sides[0][0], 0)
+            number = probe.getsockname()[1] if probe is not None else 49153 + len(held)
+            if probe is not None:
+                probe.close()
+            try:
+                return self._at(wanted, sides, number, held)
+            except OSError:
+                continue
+        raise System("failed to allocate a host port: every port of the ephemeral range is in use")
+
+    def _at(
+        self,
+        wanted: Wanted,
+        sides: list[tuple[str, str]],
+        number: int,
+        held: list[tuple[socket.socket | None, Port]],
+    ) -> list[Bound]:
+        """One number on every side. Raises OSError, and then holds nothing new."""
+        before = len(held)
+        bound = []
+        try:
+            for host, inside in sides:
+                self._refuse_own(wanted.protocol, host, number, held)
+                port = Port(
+                    protocol=wanted.protocol,
+                    host_address="" if host in ("0.0.0.0", "::") else host,
+                    host_port=number,
+                    address=inside,
+                    port=wanted.port,
+                    bridge=wanted.bridge,
+                )
+                held.append((_bind(wanted.protocol, host, number), port))
+                bound.append(
+                    Bound(protocol=wanted.protocol, port=wanted.port, host_address=host, host_port=number)
+                )
+        except OSError:
+            for reserved, _ in held[before:]:
+                if reserved is not None:
+                    reserved.close()
+            del held[before:]
+            raise
+        return bound
+
+    def _refuse_own(
+        self, protocol: str, host: str, number: int, held: list[tuple[socket.socket | None, Port]]
+    ) -> None:
+        everyone = host in ("0.0.0.0", "::")
+        others = [port for entry in self._held.values() for _, port in entry] + [port for _, port in held]
+        for port in others:
+            same_family = (":" in port.address) == (":" in host)
+            overlaps = everyone or not port.host_address or port.host_address == host
+            if (port.protocol, port.host_port) == (protocol, number) and same_family and overlaps:
+                raise OSError(errno.EEXIST, "port is already allocated", host)
+
+
+def _sides(wanted: Wanted) -> list[tuple[str, str]]:
+    """(address of the host, address of the container) of each family. Raises System."""
+    host = wanted.host_address
+    found = []
+    if wanted.address4 and (not host or ":" not in host):
+        found.append((host or "0.0.0.0", wanted.address4))
+    if wanted.address6 and (not host or ":" in host):
+        found.append((host or "::", wanted.address6))
+    if not found:
+        raise System(f"cannot publish on {host}: the container has no address of that family")
+    return found
+
+
+def _busy(wanted: Wanted, sides: list[tuple[str, str]], error: OSError) -> str:
+    host, inside = sides[0]
+    if isinstance(error.filename, str):
+        host, inside = next(side for side in sides if side[0] == error.filename)
+    shown = f"[{host}]" if ":" in host else host
+    if error.errno == errno.EEXIST:
+        return f"Bind for {shown}:{wanted.first} failed: port is already allocated"
+    target = f"[{inside}]" if ":" in inside else inside
+    reason = (error.strerror or "").lower()
+    where = f"{shown}:{wanted.first}:{target}:{wanted.port}/{wanted.protocol}"
+    return f"failed to bind host port for {where}: {reason}"
+
+
+def _bind(protocol: str, host: str, number: int) -> socket.socket | None:
+    """A bound socket; None where the kernel does not have the protocol. Raises OSError with the address."""
+    kind, proto = _TYPES[protocol]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        found = socket.socket(family, kind | socket.SOCK_CLOEXEC, proto)
+    except OSError as error:
+        if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+            return None
+        raise
+    try:
+        if family == socket.AF_INET6:
+            found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        found.bind((host, number))
+    except OSError as error:
+        found.close()
+        raise OSError(error.errno, error.strerror, host) from None
+    return found
