@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def write(engine: Engine, directory: str, record: ContainerRecord, *, resolver: bool) -> None:
-    """Write the three files of /etc, with what the networks know. Raises NoSuchContainer, Conflict, OSError."""
+    """Write the three files of /etc, with what the networks know.
+
+    Raises NoSuchContainer, Conflict, OSError.
+    """
     endpoints = record.endpoints.values()
     both = [address for item in endpoints for address in (item.ip_address, item.global_ipv6_address)]
     etc_files.write(

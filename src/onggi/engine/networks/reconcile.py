@@ -15,6 +15,8 @@ from onggi.engine.networks.live import DRIVERS, Live, bridge_name
 from onggi.engine.networks.table import host_name
 from onggi.errors import OnggiError
 from onggi.network import bridge
+from onggi.store import networks as rows
+from onggi.wire.networks import EndpointSettings
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -26,9 +28,12 @@ log = logging.getLogger(__name__)
 def reconcile(engine: Engine, running_ids: set[str]) -> None:
     """Blocking; called before the first request is served, with the ids of the containers that run on."""
     networks = engine.networks
-    for container_id, _ in networks.endpoints():
+    for container_id, endpoint in networks.endpoints():
         if container_id not in running_ids:
             forget(engine, container_id)
+        elif not _recorded(engine, container_id, endpoint):
+            rows.detach(engine.database, endpoint.endpoint_id)  # a connect that was cut off
+            bridge.disconnect(host_name(endpoint.endpoint_id))
     kept = networks.endpoints()
     owned = {host_name(endpoint.endpoint_id) for _, endpoint in kept}
     used = {endpoint.network_id for _, endpoint in kept}
@@ -47,6 +52,12 @@ def reconcile(engine: Engine, running_ids: set[str]) -> None:
             _publish_again(engine, container.record, lives)
     if used:
         networks.apply_rules()
+
+
+def _recorded(engine: Engine, container_id: str, endpoint: EndpointSettings) -> bool:
+    container = engine.containers.find(container_id)
+    known = container.record.endpoints.values() if container is not None else ()
+    return any(one.endpoint_id == endpoint.endpoint_id for one in known)
 
 
 def _publish_again(engine: Engine, record: ContainerRecord, lives: dict[str, Live]) -> None:
