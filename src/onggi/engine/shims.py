@@ -125,7 +125,6 @@ class ShimState(msgspec.Struct, frozen=True, kw_only=True):
     status: str  # new, running, ended
     pid: int = 0
     started_at: int = 0
-    knows_ready: bool = False
     execs: list[ExecFacts] = []
     ended_execs: list[ExecFacts] = []  # oldest first
 
@@ -253,7 +252,6 @@ class Shim:
         self.exited: asyncio.Future[ExitRecord] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()  # the shim's own end: clients have all bytes
         self.on_oom: Callable[[], None] | None = None
-        self.knows_ready = True  # an earlier daemon's may be older than the message
         self._record_path = record_path
         self._execs: dict[str, asyncio.Future[ExecExit]] = {}
         self._unclaimed: dict[str, asyncio.Future[ExecExit]] = {}  # told before adopt() asked
@@ -311,11 +309,6 @@ class Shim:
             raise
         return ExecStarted(started["pid"], started["started_at"], exited)
 
-    def expect_exec(self) -> None:
-        """Say that an exec will probably be started soon: what it needs is forked ahead."""
-        if self.knows_ready and self._link.open:
-            self._link.request("ready", {})[1].add_done_callback(_unheard)
-
     async def attach(self, sock: socket.socket, early: bytes, options: AttachOptions) -> Attached:
         """Connect a client to init's streams, from now on; `early` are bytes that he has sent already."""
         number, answer = self._link.request("attach", _attach_body(early, options), (sock.fileno(),))
@@ -370,7 +363,6 @@ class Shim:
         answer = await self._link.request("hello", {"version": messages.VERSION})[1]
         state = msgspec.convert(answer, ShimState)
         self.pid = state.pid
-        self.knows_ready = state.knows_ready
         return state
 
     def adopt(self, exec_id: str) -> asyncio.Future[ExecExit]:
@@ -420,12 +412,6 @@ def _plan_file(plan: dict[str, Any]) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _unheard(answer: asyncio.Future[Any]) -> None:
-    """Nobody waits for this answer; without it things are slower, no more."""
-    if not answer.cancelled():
-        answer.exception()
 
 
 def _attach_body(early: bytes, options: AttachOptions) -> dict[str, Any]:

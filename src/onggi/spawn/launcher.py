@@ -1,7 +1,6 @@
 """Launching in a process of its own: what a start costs in memory goes with it, and the shim never waits.
 
     shim --fork--> launcher --clone--> init (or an exec's process)
-         -- order -->
          <-- plan, started with descriptors, or failed --
                    ends; the process is the shim's child from the beginning (CLONE_PARENT, clone(2))
 
@@ -9,13 +8,8 @@ The plan comes as a file (a memfd of the daemon's), so that its bytes never ente
 killed half-way leaves a process that is not known by name yet: the shim kills the children that it does not
 know, and runs the undo steps, which the launcher named before anything was made.
 
-A launcher is forked before it is needed where that can be told (Spare): a shim makes the first one while the
-daemon still compiles, and the one of an exec when the daemon says that an exec was created.
-
 All that a start needs is made in the launcher: the shim's socket, the log, the pipes. The shim gets
 descriptors. Messages are marshalled tuples in packets, as in state.py:
-    ("order", request, output, shim_dir, container_dir)
-                                      from the shim; the plan's descriptor comes along
     ("plan", undo, clone)             nothing has been made yet but the shim's socket, whose descriptor comes
                                       along; it is answered by ("go",). An exec has neither
     ("started", pid, helper, names, facts)
@@ -52,33 +46,6 @@ else:
     import _signal as signal  # the signal module imports enum, 6 ms
 
 
-class Spare:
-    """A launcher process that has no order yet. Owns it and the socket to it, until a Launcher takes over.
-
-    It ends with the socket. `init_pidfd`: of the container whose execs it can start, -1 for a container's
-    own start. Raises OSError.
-    """
-
-    __slots__ = ("pid", "sock")
-
-    def __init__(self, init_pidfd: int) -> None:
-        self.sock, theirs = channel()
-        try:
-            self.pid = os.fork()
-        except OSError:
-            self.sock.close()
-            theirs.close()
-            raise
-        if self.pid == 0:
-            _await_order(theirs, init_pidfd)
-        theirs.close()
-
-    def dismiss(self) -> None:
-        """It was not needed."""
-        self.sock.close()
-        os.waitpid(self.pid, 0)
-
-
 class Launcher:
     """One launch, seen from the shim. Owns the launcher process and the socket to it.
 
@@ -99,7 +66,6 @@ class Launcher:
         order: Order,
         on_end: Callable[[Launcher], None],
         on_begin: Callable[[Launcher, int], None],
-        spare: Spare | None = None,
     ) -> None:
         self._loop = loop
         self._on_end, self._on_begin = on_end, on_begin
@@ -112,9 +78,16 @@ class Launcher:
         self.log: tuple[int, int, int] | None = None  # as open_log gives it
         self.undo: list[Any] = []  # what is to be done at the end, whichever
         self.clone = 0
-        found = spare if spare is not None else Spare(order.init_pidfd)
-        self._sock, self.pid = found.sock, found.pid
-        order.give(self._sock)
+        self._sock, theirs = channel()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            self._sock.close()
+            theirs.close()
+            raise
+        if self.pid == 0:
+            order.execute(theirs)
+        theirs.close()
         loop.watch(self._sock.fileno(), IN, self._told)
 
     def kill(self) -> None:
@@ -181,21 +154,12 @@ class Order:
         self.container_dir = container_dir
         self.init_pidfd = init_pidfd  # of the container that an exec joins; -1 starts a container
 
-    def give(self, sock: _socket.socket) -> None:
-        """Tell a launcher; one that was killed meanwhile is found out by its end of file."""
-        request = {word: self.request[word] for word in ("terminal", "stdin", "rows", "columns")}
-        request["oom_dir"] = self.request.get("oom_dir")
-        request["log"] = self.request["log"]["path"] if self.request.get("log") else ""
-        message = ("order", request, self.output, self.shim_dir, self.container_dir)
-        try:
-            send(sock, message, self.plan_fd)
-        except (BrokenPipeError, ConnectionResetError):
-            return
-
     def execute(self, sock: _socket.socket) -> None:
-        """In the launcher. Does not return."""
+        """The launcher process's whole life. Does not return."""
+        gc.disable()
         status = 125
         try:
+            files.close_all_but({0, 1, 2, sock.fileno(), self.plan_fd, self.init_pidfd})
             plan = marshal.loads(os.pread(self.plan_fd, os.fstat(self.plan_fd).st_size, 0))
             listeners = [] if self.init_pidfd >= 0 else [self._begin_run()]
             send(sock, ("plan", plan["undo"], plan["clone"]), *listeners)
@@ -233,7 +197,7 @@ class Order:
         stdio, ends = pipes.make(terminal=request["terminal"], stdin=request["stdin"], output=self.output)
         facts = (0, 0, False)
         if request.get("log"):
-            ends["log"], *rest = log.open_log(request["log"])
+            ends["log"], *rest = log.open_log(request["log"]["path"])
             facts = (rest[0], rest[1], False)
         if self.init_pidfd >= 0:
             started = join.join(plan, *stdio, init_pidfd=self.init_pidfd, sibling=True)
@@ -259,22 +223,6 @@ class Order:
             ends["stdin"] = console_fd
         if self.request["rows"]:
             console.resize(console_fd, self.request["rows"], self.request["columns"])
-
-
-def _await_order(sock: _socket.socket, init_pidfd: int) -> None:
-    """The launcher process's whole life. Does not return."""
-    gc.disable()
-    try:
-        files.close_all_but({0, 1, 2, sock.fileno(), init_pidfd})
-        message, fds = receive(sock)
-        if message is not None:
-            _, request, output, shim_dir, container_dir = message
-            Order(
-                request, fds[0], output=output, shim_dir=shim_dir, container_dir=container_dir,
-                init_pidfd=init_pidfd,
-            ).execute(sock)  # fmt: skip
-    finally:
-        os._exit(125)
 
 
 def _take_back(plan: Plan, started: Launched) -> None:

@@ -25,12 +25,11 @@ Requests to a shim
     exec         exec_id, terminal, stdin, rows, columns, attach, capture, timeout, note (bytes for the
                  next daemon, or empty: not his business);
                  fds: the plan, and the client's socket where attach is not None            -> pid, started_at
-    ready        an exec will probably come soon; of shims that say `knows_ready`            -> nothing
     attach       stdin, stdout, stderr, framed, detach_keys, early; fd: the client's socket -> nothing
     resize       exec_id ("" is init), rows, columns                                        -> nothing
     signal       exec_id, signal                                                            -> nothing
     close-stdin  exec_id                                                                    -> nothing
-    state        -> version, shim_pid, status (new, starting, running, ended), pid, started_at, knows_ready;
+    state        -> version, shim_pid, status (new, starting, running, ended), pid, started_at;
                  execs: exec_id, note, pid, started_at, of each with a note that runs;
                  ended_execs: the same with exit_code and finished_at, the last sixteen
     log-wait     seen -> written (bytes of log in this run); waits until more than seen, or the end

@@ -25,7 +25,7 @@ from onggi.kernel.namespaces import CLONE_NEWPID
 from onggi.spawn import host, messages, record
 from onggi.spawn.attach import Client
 from onggi.spawn.execs import Exec
-from onggi.spawn.launcher import Launcher, Order, Spare
+from onggi.spawn.launcher import Launcher, Order
 from onggi.spawn.log import JsonLog
 from onggi.spawn.loop import IN, OUT, PRI, Loop
 from onggi.spawn.messages import Channel, Closed, ProtocolError
@@ -44,7 +44,6 @@ else:
 
 NEW, STARTING, RUNNING, ENDED = "new", "starting", "running", "ended"
 REAP_SECONDS = 10.0
-SPARE_SECONDS = 5.0
 KEPT_EXECS = 16
 
 
@@ -65,8 +64,6 @@ class Shim:
         self.keeps_orphans = False  # without a pid namespace what init leaves behind is ours
         self._request: Any = None  # to start, until init runs
         self.launchers: list[Launcher] = []
-        self.spare: Spare | None = None  # a launcher made ahead
-        self._spare_timer: tuple[float, Callable[[], None]] | None = None
         self.pid = 0
         self.pidfd = -1
         self.started_at = 0
@@ -84,12 +81,10 @@ class Shim:
         self._add_channel(Channel(sock))
 
     def run(self) -> None:
-        self._make_spare()
         self.loop.run()
 
     def close(self) -> None:
         """Let go of what is left; a shim's process just ends instead."""
-        self._drop_spare()
         for channel in self.channels:
             channel.close()
         self.loop.close()
@@ -194,7 +189,6 @@ class Shim:
             "status": self.status,
             "pid": self.pid,
             "started_at": self.started_at,
-            "knows_ready": True,
             "execs": [instance.facts() for instance in self.execs.values() if instance.note],
             "ended_execs": self.ended_execs,
         }
@@ -229,32 +223,7 @@ class Shim:
                 on_end(launcher)
             self.maybe_end()
 
-        self.launchers.append(Launcher(self.loop, order, ended, self._begun, self._take_spare()))
-
-    def _make_spare(self) -> None:
-        try:
-            self.spare = Spare(self.pidfd)
-        except OSError:
-            return  # the launch itself will say what is wrong
-
-    def _take_spare(self) -> Spare | None:
-        spare, self.spare = self.spare, None
-        if self._spare_timer is not None:
-            self.loop.cancel(self._spare_timer)
-            self._spare_timer = None
-        return spare
-
-    def _drop_spare(self) -> None:
-        spare = self._take_spare()
-        if spare is not None:
-            spare.dismiss()
-
-    def ready(self, channel: Channel, number: int, body: Any, fds: list[int]) -> Any:
-        """An exec will probably be started soon."""
-        if self.status == RUNNING and self.spare is None:
-            self._make_spare()
-            self._spare_timer = self.loop.call_later(SPARE_SECONDS, self._drop_spare)
-        return {}
+        self.launchers.append(Launcher(self.loop, order, ended, self._begun))
 
     def _take_back(self, launcher: Launcher) -> None:
         """What a launcher that was killed has left; one that failed has taken back its own."""
@@ -291,7 +260,6 @@ class Shim:
             self.pid,
             *(instance.pid for instance in self.execs.values()),
             *(launcher.pid for launcher in self.launchers),
-            *(() if self.spare is None else (self.spare.pid,)),
             *(() if self.log is None else (self.log.compressing_pid,)),
         }
 
@@ -416,7 +384,6 @@ class Shim:
         self.pidfd = -1
         self.status = ENDED
         failpoints.hit("shim.init-ended")
-        self._drop_spare()
         for instance in self.execs.values():
             instance.kill()
         if self.keeps_orphans:
@@ -494,7 +461,6 @@ class Shim:
     def _give_up(self) -> None:
         """Nothing was started, and nobody is going to."""
         self._remove_own_files()
-        self._drop_spare()
         self.streams.abandon()
         self.status = ENDED
 
@@ -512,7 +478,6 @@ _VERBS = {
     "state": Shim.state,
     "start": Shim.start,
     "exec": Shim.exec,
-    "ready": Shim.ready,
     "attach": Shim.attach,
     "resize": Shim.resize,
     "signal": Shim.signal,

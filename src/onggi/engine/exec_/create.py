@@ -33,8 +33,6 @@ async def create(engine: Engine, name: str, request: ExecCreateRequest) -> str:
     detach_keys(request.detach_keys)
     instance = Exec(secrets.token_hex(32), container, request)
     engine.execs.add(instance)
-    if container.shim is not None:
-        container.shim.expect_exec()
     failpoints.hit("exec.created")
     engine.events.container(f"exec_create: {' '.join(request.cmd)}", container.record, execID=instance.id)
     return instance.id
