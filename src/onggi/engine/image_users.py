@@ -7,6 +7,7 @@ container's own layer has no /etc.
 from __future__ import annotations
 
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from onggi.engine.record import ContainerRecord
 
 KEPT = 1024
+_HIDING = {
+    f"{space}.overlay.{name}" for space in ("trusted", "user") for name in ("opaque", "redirect", "metacopy")
+}
 _Key = tuple[str, str, tuple[str, ...]]
 _known: OrderedDict[_Key, User] = OrderedDict()
 
@@ -51,12 +55,21 @@ def of_running(pid: int, user: str, groups: Sequence[str]) -> User:
 
 
 def _etc_is_the_images(engine: Engine, record: ContainerRecord) -> bool:
-    """Is there no /etc in the container's own layer? The copying snapshotter cannot tell: then no."""
-    if any(mount.target.startswith("/etc") for mount in record.mounts):
+    """Has the container's own layer nothing to say of its accounts? The copying snapshotter cannot tell: no.
+
+    A run leaves /etc there, with the places of our three files; as long as it is a directory that the layers
+    below shine through (overlayfs: no opaque one, no redirect), it changes nothing.
+    """
+    if engine.snapshots.driver != "overlay2" or any(m.target.startswith("/etc") for m in record.mounts):
         return False
-    return bool(engine.snapshots.driver == "overlay2") and not os.path.lexists(
-        f"{engine.snapshots.tree(record.snapshot)}/etc"
-    )
+    etc = f"{engine.snapshots.tree(record.snapshot)}/etc"
+    try:
+        mode = os.lstat(etc).st_mode
+    except FileNotFoundError:
+        return True
+    if not stat.S_ISDIR(mode) or set(os.listxattr(etc)) & _HIDING:
+        return False
+    return not any(os.path.lexists(f"{etc}/{name}") for name in ("passwd", "group"))
 
 
 def _resolve(root_fd: int, user: str, groups: Sequence[str]) -> User:

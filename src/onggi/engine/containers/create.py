@@ -49,7 +49,6 @@ async def create(
     async with container.lock:
         try:
             failpoints.hit("create.row-written")
-            await engine.offload(mounts.make_bind_sources, record.mounts)
             await engine.offload(_make, engine, record, image)
             failpoints.hit("create.snapshot-made")
             ready = await volume_mounts.make(engine, record)
@@ -122,7 +121,8 @@ def _mounts_of(engine: Engine, name: str) -> Iterable[MountRecord]:
 
 
 def _make(engine: Engine, record: ContainerRecord, image: ImageFacts) -> None:
-    """Blocking: the directory with its root mount point, and the snapshot. Raises OSError."""
+    """Blocking: sources of binds, the directory with its root mount point, the snapshot. Raises OSError."""
+    mounts.make_bind_sources(record.mounts)
     directory = engine.paths.container_dir(record.id)
     os.mkdir(directory, 0o710)
     os.mkdir(f"{directory}/rootfs", 0o755)
