@@ -14,6 +14,7 @@ exec_root/                /run/onggi; gone after a boot
     onggi.sock            Engine API
     onggi.pid
     zygote.sock
+    resolver.sock         of the name server process, for the engine alone
     shims/ID/             sock (the shim's socket), state (pid of shim and init, as text)
 """
 
@@ -72,6 +73,10 @@ class Paths:
     def reaper(self) -> str:
         """Below the root: the exec root may be mounted noexec."""
         return f"{self.root}/docker-init"
+
+    @property
+    def resolver_socket(self) -> str:
+        return f"{self.exec_root}/resolver.sock"
 
     @property
     def socket(self) -> str:

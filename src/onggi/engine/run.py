@@ -31,6 +31,7 @@ from onggi.engine.containers.table import Exit
 from onggi.engine.networks import attach as network_attach
 from onggi.engine.networks import detach as network_detach
 from onggi.engine.networks import hosts as network_hosts
+from onggi.engine.networks import names as network_names
 from onggi.engine.oci import document
 from onggi.engine.shims import Stdio
 from onggi.engine.status import Event, Status, after
@@ -101,6 +102,7 @@ async def _begin(engine: Engine, container: Container) -> None:
         health=health.initial(record),
     )
     failpoints.hit("start.row-written")
+    network_names.started(engine, container.record)
 
 
 async def waiting_shim(engine: Engine, container: Container) -> Shim:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from onggi import failpoints
 from onggi.engine.containers import validate
+from onggi.engine.networks import names as network_names
 from onggi.errors import Conflict, InvalidParameter
 
 if TYPE_CHECKING:
@@ -32,4 +33,7 @@ async def rename(engine: Engine, name: str, new_name: str) -> None:
             )
         engine.containers.rename(container, wanted)
         failpoints.hit("rename.row-written")
+        if container.running and container.record.endpoints:
+            container.update(endpoints=network_names.renamed(container.record, old))
+            await engine.offload(network_names.joined, engine, container.record)
         engine.events.container("rename", container.record, oldName=f"/{old}")

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from onggi import failpoints
-from onggi.engine.networks import configure, names
+from onggi.engine.networks import configure, hosts, names
 from onggi.engine.networks.attach import default_ways, live_network, plug_in
 from onggi.errors import Conflict, Forbidden, InvalidParameter
 from onggi.kernel.netlink import Route
@@ -40,7 +40,7 @@ async def connect(engine: Engine, reference: str, request: NetworkConnectRequest
             endpoint = await engine.offload(_plug, engine, record, network, asked, wanted)
             failpoints.hit("network.joined")
             container.update(asked_endpoints=wanted, endpoints={**record.endpoints, network.name: endpoint})
-            names.joined(engine, container.record)
+            await engine.offload(_told_names, engine, container.record)
         else:
             engine.networks.get(network.id)
             container.update(asked_endpoints=wanted, endpoints=wanted)
@@ -73,6 +73,13 @@ def _check(container: Container, network: Network) -> None:
         raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
 
 
+def _told_names(engine: Engine, record: ContainerRecord) -> None:
+    """Blocking: the resolver, and the container's resolv.conf where it had the host's."""
+    names.joined(engine, record)
+    directory = engine.paths.container_dir(record.id)
+    hosts.write(engine, directory, record, resolver=record.id in engine.networks.served)
+
+
 def open_running(record: ContainerRecord) -> Sandbox:
     """The sandbox of a running container; close it. Raises OSError."""
     return Sandbox(os.open(f"/proc/{record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC))
@@ -95,7 +102,8 @@ def _plug(
             taken = {link.name for link in inside.links()}
         interface = next(f"eth{n}" for n in range(len(taken) + 1) if f"eth{n}" not in taken)
         endpoint = plug_in(engine, record, live, asked, sandbox, interface, gateways)
-        names.open_sandbox(engine, record, sandbox, {**record.endpoints, network.name: endpoint})
+        if record.id not in engine.networks.served:
+            names.open_sandbox(engine, record, sandbox, {**record.endpoints, network.name: endpoint})
     finally:
         sandbox.close()
     return endpoint

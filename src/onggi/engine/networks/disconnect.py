@@ -53,7 +53,7 @@ async def disconnect(engine: Engine, reference: str, request: NetworkDisconnectR
             left = {name: item for name, item in record.endpoints.items() if name != network.name}
             container.update(asked_endpoints=asked, endpoints=left, ports=ports)
             failpoints.hit("network.left")
-            names.joined(engine, container.record)
+            await engine.offload(names.joined, engine, container.record, network.id)
     told(engine, "disconnect", network, container)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from onggi.engine.networks import publish
+from onggi.engine.networks import names, publish
 from onggi.engine.networks.attach import forget, publisher
 from onggi.engine.networks.live import DRIVERS, Live, bridge_name
-from onggi.engine.networks.table import host_name
+from onggi.engine.networks.table import PREDEFINED, host_name
 from onggi.errors import OnggiError
 from onggi.network import bridge
 from onggi.store import networks as rows
@@ -52,6 +52,12 @@ def reconcile(engine: Engine, running_ids: set[str]) -> None:
             _publish_again(engine, container.record, lives)
     if used:
         networks.apply_rules()
+    try:
+        if networks.resolver.running() or any(name not in PREDEFINED for name in lives):
+            networks.resolver.start()
+            names.restore(engine)
+    except OSError as error:
+        log.error("no name server for containers: %s", error)
 
 
 def _recorded(engine: Engine, container_id: str, endpoint: EndpointSettings) -> bool:

@@ -28,6 +28,7 @@ from onggi.kernel.netlink import Route
 from onggi.network import bridge, firewall, subnets
 from onggi.network.addresses import first_host
 from onggi.network.reservations import Reservations
+from onggi.network.resolver.client import Resolver
 from onggi.store import networks as rows
 from onggi.wire.networks import IPAM, EndpointSettings, IPAMConfig, Network
 
@@ -59,6 +60,8 @@ class Networks:
         self.bridge_name = config.bridge or (f"og{own}" if own else "onggi0")
         self.table_name = f"onggi_{own}" if own else "onggi"
         self.ports = Reservations()
+        self.resolver = Resolver(config.paths.resolver_socket)
+        self.served: set[str] = set()  # containers with a name server of ours inside
 
     def open(self) -> None:
         """Write the rows of the three predefined networks where they lack."""
@@ -183,6 +186,7 @@ class Networks:
         The user's own bridge stays. After a crash the next orderly end does so.
         Failpoint: network.rules-gone.
         """
+        self.resolver.close()
         used = {endpoint.network_id for _, endpoint in self.endpoints()}
         if not used and self._config.iptables and self._ever_used():
             firewall.remove(self.table_name)

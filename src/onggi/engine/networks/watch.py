@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from onggi.engine.networks import names
 from onggi.errors import OnggiError
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ async def watch(engine: Engine) -> None:
         if not engine.networks.all_live():
             continue
         try:
-            for what in await engine.offload(engine.networks.mend):
+            mended = await engine.offload(engine.networks.mend)
+            mended += await engine.offload(names.mend, engine)
+            for what in mended:
                 log.warning("%s was gone or changed and has been made again", what)
                 engine.events.emit("network", "mend", "", {"name": what})
         except (OnggiError, OSError) as error:
