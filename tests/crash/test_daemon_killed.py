@@ -97,7 +97,8 @@ class Script:
         self.running(True)
 
     def update(self) -> None:
-        self.ask("POST", "/containers/crash/update", {"Memory": 64 << 20, "MemorySwap": -1})
+        ports = {"PublishAdd": {"80/tcp": [{"HostIp": "127.0.0.1"}]}}
+        self.ask("POST", "/containers/crash/update", {"Memory": 64 << 20, "MemorySwap": -1, **ports})
         assert json.loads(self.ask("GET", "/containers/crash/json"))["HostConfig"]["Memory"] == 64 << 20
 
     def pause(self) -> None:

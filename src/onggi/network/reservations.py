@@ -81,6 +81,33 @@ class Reservations:
     def has(self, owner: str) -> bool:
         return owner in self._held
 
+    def withdraw(self, owner: str, protocol: str, port: int, host_port: int = 0) -> None:
+        """Free those of one port of the container; with `host_port` that one alone."""
+        with self._lock:
+            kept = []
+            for reserved, rule in self._held.get(owner, ()):
+                gone = (rule.protocol, rule.port) == (protocol, port) and host_port in (0, rule.host_port)
+                if not gone:
+                    kept.append((reserved, rule))
+                elif reserved is not None:
+                    reserved.close()
+            if owner in self._held:
+                self._held[owner] = kept
+
+    def bound(self, owner: str) -> list[Bound]:
+        """What a container has published."""
+        with self._lock:
+            rules = [rule for _, rule in self._held.get(owner, ())]
+        return [
+            Bound(
+                protocol=rule.protocol,
+                port=rule.port,
+                host_address=rule.host_address or ("::" if ":" in rule.address else "0.0.0.0"),
+                host_port=rule.host_port,
+            )
+            for rule in rules
+        ]
+
     def give_back(self, owner: str) -> bool:
         """Free a container's ports; was there one? The rules are the caller's to apply."""
         with self._lock:

@@ -415,6 +415,10 @@ class ContainerCreateResponse(Wire, frozen=True, kw_only=True):
 class ContainerUpdateRequest(HostConfig, frozen=True, kw_only=True):
     """Body of POST /containers/{id}/update: resources and the restart policy; 0 and empty mean "as it is"."""
 
+    # Ours, beyond Docker's API: ports to publish, and "80/tcp" or "8080:80/tcp" to withdraw.
+    publish_add: dict[str, list[PortBinding] | None] = field(name="PublishAdd", default_factory=dict)
+    publish_rm: list[str] = field(name="PublishRm", default_factory=list)
+
 
 class ContainerUpdateResponse(Wire, frozen=True, kw_only=True):
     NULL = ("warnings",)

@@ -254,3 +254,18 @@ def test_host_none_and_another_containers_network(engine: Engine) -> None:
     assert engines.own_suffix(engine) in engine.docker(
         "run", "--rm", "--network", "host", BUSYBOX, "ip", "link"
     )
+
+
+def test_ports_of_a_running_container_are_added_and_withdrawn(engine: Engine) -> None:
+    first, second = free_port(), free_port()
+    engine.docker("run", "-d", "--name", "web", "-p", f"{first}:80", BUSYBOX, "sh", "-c", SERVE)
+    assert fetch(f"http://127.0.0.1:{first}/") == "hello"
+    engine.onggi("update", "--publish-add", f"{second}:80", "--publish-rm", f"{first}:80", "web")
+    assert fetch(f"http://127.0.0.1:{second}/") == "hello"
+    assert engine.docker("port", "web").strip() == f"80/tcp -> 0.0.0.0:{second}"
+    with pytest.raises(OSError, match="refused"):
+        fetch(f"http://127.0.0.1:{first}/", seconds=0)
+    engine.docker("restart", "-t", "0", "web")
+    assert fetch(f"http://127.0.0.1:{second}/") == "hello"
+    none = engine.run("onggi", "update", "--publish-rm", "81", "web", check=False)
+    assert "No public port '81' published for web" in none.stderr

@@ -9,6 +9,7 @@ import msgspec
 from onggi import failpoints
 from onggi.engine import run_paths
 from onggi.engine.containers import validate
+from onggi.engine.networks import republish
 from onggi.engine.oci.resources import resources
 from onggi.engine.status import Status
 from onggi.errors import Conflict, InvalidParameter
@@ -27,7 +28,7 @@ FIELDS = (
 async def update(engine: Engine, name: str, request: ContainerUpdateRequest) -> ContainerUpdateResponse:
     """Zero and empty mean "as it is". The kernel comes first: what it refuses is not recorded.
 
-    Commit point: the row. Failpoint: update.kernel-changed.
+    Commit point: the row. Failpoints: update.kernel-changed, update.republished.
     Raises NoSuchContainer, InvalidParameter, Conflict, OSError.
     """
     async with engine.containers.locked(name) as container:
@@ -49,7 +50,14 @@ async def update(engine: Engine, name: str, request: ContainerUpdateRequest) -> 
             group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record))
             await engine.offload(group.update, wanted)
             failpoints.hit("update.kernel-changed")
-        container.update(host_config=changed)
+        changes: dict[str, Any] = {}
+        if request.publish_add or request.publish_rm:
+            bindings = republish.changed(container.record, request)
+            if container.running:
+                changes = await engine.offload(republish.apply, engine, container.record, request)
+                failpoints.hit("update.republished")
+            changed = msgspec.structs.replace(changed, port_bindings=bindings)
+        container.update(host_config=changed, **changes)
         engine.events.container("update", container.record)
     return ContainerUpdateResponse(warnings=[])
 

@@ -22,6 +22,7 @@ from onggi.errors import InvalidParameter, OnggiError, System
 from onggi.network import bridge
 from onggi.network.addresses import mac_of
 from onggi.network.plug import Plug
+from onggi.network.reservations import Bound
 from onggi.network.sandbox import Sandbox, open_sandbox
 from onggi.store import networks as rows
 from onggi.wire.networks import EndpointIPAMConfig, EndpointSettings, PortBinding
@@ -173,7 +174,13 @@ def publish_ports(
     way = publisher(lives, record.asked_endpoints)
     if way is None:
         return {}  # an internal network is reached by nobody outside
-    endpoint, live = endpoints[way], lives[way]
+    return publish.shown(record, bind_ports(engine, record, lives[way], endpoints[way]))
+
+
+def bind_ports(
+    engine: Engine, record: ContainerRecord, live: Live, endpoint: EndpointSettings
+) -> list[Bound]:
+    """Reserve the record's ports and let the firewall lead them to an endpoint. Raises System."""
     assert live.bridge is not None
     wanted = publish.wanted(
         record,
@@ -192,7 +199,7 @@ def publish_ports(
     if bound:
         bridge.hairpin(host_name(endpoint.endpoint_id))
         engine.networks.apply_rules()
-    return publish.shown(record, bound)
+    return bound
 
 
 def publisher(lives: dict[str, Live], asked: dict[str, EndpointSettings]) -> str | None:

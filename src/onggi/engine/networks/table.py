@@ -25,7 +25,7 @@ from onggi.engine.clock import now, rfc3339
 from onggi.engine.networks.live import DRIVERS, Live, bridge_name
 from onggi.errors import InvalidParameter, NoSuchNetwork
 from onggi.kernel.netlink import Route
-from onggi.network import bridge, firewall, subnets
+from onggi.network import bridge, firewall, foreign, subnets
 from onggi.network.addresses import first_host
 from onggi.network.reservations import Reservations
 from onggi.network.resolver.client import Resolver
@@ -131,6 +131,8 @@ class Networks:
                 live.reserve(endpoint)
             self._live[network.id] = live
         self.apply_rules()
+        if self._config.iptables:
+            foreign.let_through(self.table_name)
         return live
 
     def known(self, network_id: str) -> Live | None:
@@ -178,6 +180,8 @@ class Networks:
         if self._config.iptables and self._live and not firewall.intact(self.table_name, self.rules()):
             self.apply_rules()
             mended.append(f"firewall table {self.table_name}")
+        if self._config.iptables and self._live:
+            mended += [f"way through {chain}" for chain in foreign.let_through(self.table_name)]
         return mended
 
     def close(self) -> None:
@@ -190,6 +194,7 @@ class Networks:
         used = {endpoint.network_id for _, endpoint in self.endpoints()}
         if not used and self._config.iptables and self._ever_used():
             firewall.remove(self.table_name)
+            foreign.withdraw(self.table_name)
         failpoints.hit("network.rules-gone")
         for network in self.all():
             ours = network.name != DEFAULT or not self._config.bridge

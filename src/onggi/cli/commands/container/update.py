@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onggi.cli import ports
 from onggi.cli.commands import each
 from onggi.cli.errors import CommandError
 from onggi.cli.options import request
@@ -29,6 +30,8 @@ FLAGS = (
     ("memory-reservation", "", "bytes", 0, "Soft limit of memory"),
     ("memory-swap", "", "bytes:swap", 0, "Limit of memory and swap together, -1 for no limit of swap"),
     ("pids-limit", "", "int", 0, "Limit of processes, -1 for none"),
+    ("publish-add", "", "list", None, "Publish one more port on the host"),
+    ("publish-rm", "", "list", None, "Withdraw a published port (80/tcp, 8080:80)"),
     ("restart", "", "string", "", "When to start again"),
 )
 
@@ -53,6 +56,9 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     }
     if "pids-limit" in flags.given:
         body["PidsLimit"] = flags["pids-limit"]
+    if flags["publish-add"] or flags["publish-rm"]:
+        _, body["PublishAdd"] = ports.publish(flags["publish-add"])
+        body["PublishRm"] = flags["publish-rm"]
     warnings: list[str] = []
 
     def update(name: str) -> None:

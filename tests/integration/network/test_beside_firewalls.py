@@ -1,0 +1,205 @@
+"""An engine on a host of its own, which is a network namespace: firewalls that drop, a real dockerd, a client
+on another host by a wire.
+
+    client 198.51.100.2 --- veth --- 198.51.100.1 host (engine, containers)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from onggi.network.sandbox import Entered
+from tests import engines
+from tests.engines import BUSYBOX, Engine
+
+pytestmark = pytest.mark.root
+HOST, CLIENT = "198.51.100.1", "198.51.100.2"
+SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
+
+
+class Wire:
+    """Two network namespaces and a veth pair between them; a process holds each."""
+
+    def __init__(self) -> None:
+        self.holders = [
+            subprocess.Popen(["unshare", "-n", "sleep", "infinity"], start_new_session=True) for _ in range(2)
+        ]
+        own = os.readlink("/proc/self/ns/net")
+        deadline = time.monotonic() + 5
+        for holder in self.holders:
+            while os.readlink(f"/proc/{holder.pid}/ns/net") == own:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+        host, client = (str(holder.pid) for holder in self.holders)
+        self.on_host("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1", "netns", client)
+        for prefix, name, address in ((host, "wire0", HOST), (client, "wire1", CLIENT)):
+            enter = ["nsenter", "-t", prefix, "-n"]
+            subprocess.run([*enter, "ip", "addr", "add", f"{address}/24", "dev", name], check=True)
+            subprocess.run([*enter, "ip", "link", "set", name, "up"], check=True)
+            subprocess.run([*enter, "ip", "link", "set", "lo", "up"], check=True)
+
+    @property
+    def host_pid(self) -> int:
+        return self.holders[0].pid
+
+    def on_host(self, *command: str) -> str:
+        done = subprocess.run(
+            ["nsenter", "-t", str(self.host_pid), "-n", *command], capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        return done.stdout
+
+    def fetch(self, address: str, port: int, *, at: int = 1, timeout: float = 2) -> str:
+        """A page as the client (1) or the host (0) gets it; empty where it is not reached."""
+        found: list[str] = []
+
+        def work() -> None:
+            fd = os.open(f"/proc/{self.holders[at].pid}/ns/net", os.O_RDONLY)
+            try:
+                with Entered(fd), socket.create_connection((address, port), timeout=timeout) as peer:
+                    peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    found.append(b"".join(iter(lambda: peer.recv(4096), b"")).decode().rpartition("\n\n")[2])
+            except OSError:
+                pass
+            finally:
+                os.close(fd)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return "".join(found).strip()[-5:]
+
+    def close(self) -> None:
+        for holder in self.holders:
+            holder.kill()
+            holder.wait()
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    found = Wire()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, wire: Wire) -> Iterator[Engine]:
+    root, exec_root = tmp_path / "onggi-root", tmp_path / "onggi-run"
+    command = ["nsenter", "-t", str(wire.host_pid), "-n", str(engines.ONGGI), "daemon"]
+    command += [
+        "--data-root",
+        str(root),
+        "--exec-root",
+        str(exec_root),
+        "-H",
+        f"unix://{exec_root}/engine.sock",
+    ]
+    found = Engine("onggi", root, exec_root, command)
+    found.start()
+    engines.import_busybox(found)
+    try:
+        yield found
+    finally:
+        engines.end(found)
+
+
+def serve(engine: Engine, port: int, *flags: str) -> None:
+    engine.docker("run", "-d", "--name", "web", "-p", f"{port}:80", *flags, BUSYBOX, "sh", "-c", SERVE)
+
+
+def test_a_firewall_that_drops_what_is_forwarded_lets_ours_pass(engine: Engine, wire: Wire) -> None:
+    wire.on_host("iptables", "-P", "FORWARD", "DROP")
+    wire.on_host("nft", "add table inet theirs")
+    wire.on_host(
+        "nft", "add chain inet theirs forward { type filter hook forward priority 10 ; policy drop ; }"
+    )
+    serve(engine, 8080)
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    assert wire.fetch("127.0.0.1", 8080, at=0) == "hello"
+    assert "-j ACCEPT" in wire.on_host("iptables", "-S", "FORWARD")
+    wire.on_host("iptables", "-F", "FORWARD")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    engine.remove_all()
+    engine.stop()
+    assert "ACCEPT" not in wire.on_host("iptables", "-S", "FORWARD")
+    assert "accept" not in wire.on_host("nft", "list", "table", "inet", "theirs")
+
+
+def test_the_clients_address_is_kept_and_the_container_is_not_reached_past_its_port(
+    engine: Engine, wire: Wire
+) -> None:
+    serve(engine, 8080)
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    connected = engine.docker("exec", "web", "netstat", "-tn")
+    assert CLIENT in connected
+    found = engine.api("GET", "/containers/web/json")["NetworkSettings"]
+    subprocess.run(
+        [
+            "nsenter",
+            "-t",
+            str(wire.holders[1].pid),
+            "-n",
+            "ip",
+            "route",
+            "add",
+            found["IPAddress"],
+            "via",
+            HOST,
+        ],
+        check=True,
+    )
+    assert wire.fetch(found["IPAddress"], 80, timeout=1) == ""
+
+
+def test_a_port_of_one_address_is_not_served_on_another(engine: Engine, wire: Wire) -> None:
+    engine.docker("run", "-d", "-p", "127.0.0.1:8080:80", BUSYBOX, "sh", "-c", SERVE)
+    within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
+    assert wire.fetch(HOST, 8080, timeout=1) == ""
+    subprocess.run(
+        ["nsenter", "-t", str(wire.holders[1].pid), "-n", "ip", "route", "add", "127.0.0.1", "via", HOST],
+        capture_output=True,
+    )
+    assert wire.fetch("127.0.0.1", 8080, timeout=1) == ""
+
+
+def test_beside_a_real_dockerd(engine: Engine, wire: Wire, tmp_path: Path) -> None:
+    if not os.path.exists("/usr/sbin/dockerd"):
+        pytest.skip("needs Debian's docker.io")
+    serve(engine, 8080)
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    root, exec_root = tmp_path / "docker-root", tmp_path / "docker-run"
+    command = ["nsenter", "-t", str(wire.host_pid), "-n", "/usr/sbin/dockerd", "--data-root", str(root)]
+    command += ["--exec-root", str(exec_root), "--pidfile", str(exec_root / "docker.pid")]
+    command += ["-H", f"unix://{exec_root}/engine.sock"]
+    path = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
+    docker = Engine("dockerd", root, exec_root, command, {"PATH": path})
+    docker.start()
+    try:
+        engines.import_busybox(docker)
+        docker.docker("run", "-d", "--name", "web", "-p", "8081:80", BUSYBOX, "sh", "-c", SERVE)
+        wire.on_host("iptables", "-P", "FORWARD", "DROP")
+        within(5, lambda: wire.fetch(HOST, 8081) == "hello")
+        within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+        docker.remove_all()
+    finally:
+        docker.stop()
+        for mount in reversed(engines.mounts(str(tmp_path / "docker"))):
+            subprocess.run(["umount", "-l", mount], capture_output=True)
+        shutil.rmtree(root, ignore_errors=True)
+    assert wire.fetch(HOST, 8080) == "hello"
