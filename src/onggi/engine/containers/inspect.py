@@ -52,16 +52,20 @@ def inspected(engine: Engine, container: Container) -> ContainerInspectResponse:
         platform=record.platform,
         exec_ids=list(container.execs) or None,
         host_config=record.host_config,
-        graph_driver=_driver(engine, record),
+        graph_driver=_driver(engine, container),
         mounts=[mount.point() for mount in record.mounts if mount.type != "tmpfs" or mount.from_mounts],
         config=record.config,
         network_settings=_network(record),
     )
 
 
-def _driver(engine: Engine, record: ContainerRecord) -> DriverData:
-    data = engine.snapshots.data(record.snapshot) if record.snapshot else {}
-    return DriverData(name=engine.snapshots.driver, data=data)
+def _driver(engine: Engine, container: Container) -> DriverData:
+    """Asked of the database once: where a container's snapshot lies never changes."""
+    if container.driver_data is None:
+        snapshot = container.record.snapshot
+        data = engine.snapshots.data(snapshot) if snapshot else {}
+        container.driver_data = DriverData(name=engine.snapshots.driver, data=data)
+    return container.driver_data
 
 
 def _network(record: ContainerRecord) -> NetworkSettings:

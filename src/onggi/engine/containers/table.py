@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onggi.engine.exec_.table import Exec
     from onggi.engine.shims import Shim
     from onggi.store.database import Database
+    from onggi.wire.images import DriverData
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class Container:
         self.restart_task: asyncio.Task[None] | None = None  # engine/restart.py: sleeps before the next run
         self.health_task: asyncio.Task[None] | None = None  # engine/health.py
         self.execs: dict[str, Exec] = {}
+        self.driver_data: DriverData | None = None  # containers/inspect.py, once it was asked for
         self.removed = False
         self.keep_once = False  # restart and rm see to the next exit themselves: no auto-removal
         self._database = database
