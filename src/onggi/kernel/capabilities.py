@@ -27,22 +27,23 @@ NAMES = (
 )  # fmt: skip
 BITS = {name: 1 << number for number, name in enumerate(NAMES)}
 
+_Header, _Data = ctypes.c_uint32 * 2, ctypes.c_uint32 * 6
 _capget = syscall("capget", ctypes.c_void_p, ctypes.c_void_p)
 _capset = syscall("capset", ctypes.c_void_p, ctypes.c_void_p)
 
 
 def get() -> tuple[int, int, int]:
     """(effective, permitted, inheritable) of the caller."""
-    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
-    data = (ctypes.c_uint32 * 6)()
+    header = _Header(_VERSION_3, 0)
+    data = _Data()
     _capget(ctypes.addressof(header), ctypes.addressof(data))
     return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
 
 
 def set_(effective: int, permitted: int, inheritable: int) -> None:
     low = 0xFFFFFFFF
-    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
-    data = (ctypes.c_uint32 * 6)(
+    header = _Header(_VERSION_3, 0)
+    data = _Data(
         effective & low,
         permitted & low,
         inheritable & low,

@@ -38,6 +38,7 @@ class _OpenHow(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
 
+_Statfs = ctypes.c_long * 32  # struct statfs, roughly: f_type comes first
 _openat2 = syscall("openat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, path=1)
 _close_range = syscall("close_range", ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
 _fstatfs = syscall("fstatfs", ctypes.c_int, ctypes.c_void_p)
@@ -76,7 +77,7 @@ def close_all_but(keep: list[int] | tuple[int, ...] | set[int], first: int = 3, 
 
 def filesystem_type(fd: int) -> int:
     """f_type of fstatfs(2); works on O_PATH descriptors (3.12)."""
-    buffer = (ctypes.c_long * 32)()
+    buffer = _Statfs()
     _fstatfs(fd, ctypes.addressof(buffer))
     return int(buffer[0]) & 0xFFFFFFFF
 

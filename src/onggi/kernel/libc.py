@@ -6,6 +6,9 @@
 Calls go by number through syscall(2), so an old libc knows new calls too, and what libc would do for
 threads (setresuid on all of them) is left out: who calls these is single-threaded. Numbers: the kernel's
 arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h (arm64, riscv64).
+
+`(c_char * n)` and create_string_buffer make a type for each length, which costs more than the call itself and
+is forgotten at once: bytes are passed as they are (c_char_p, c_void_p), and arrays have a module's own type.
 From 424 on (pidfd_send_signal) all architectures share one numbering.
 """
 

@@ -132,8 +132,7 @@ def fspick(dir_fd: int, path: str = "") -> int:
 
 def fsconfig_string(fs_fd: int, key: str, value: str) -> None:
     """One option; the kernel takes at most 255 bytes of value."""
-    raw = ctypes.create_string_buffer(encode(value))
-    _fsconfig(fs_fd, FSCONFIG_SET_STRING, encode(key), ctypes.addressof(raw), 0)
+    _fsconfig(fs_fd, FSCONFIG_SET_STRING, encode(key), encode(value), 0)
 
 
 def fsconfig_flag(fs_fd: int, key: str) -> None:

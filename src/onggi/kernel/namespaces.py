@@ -35,6 +35,7 @@ FILES = {
     CLONE_NEWIPC: "ipc", CLONE_NEWUTS: "uts", CLONE_NEWCGROUP: "cgroup", CLONE_NEWTIME: "time",
 }  # fmt: skip
 
+_CloneArgs = ctypes.c_uint64 * 11
 _clone = syscall(
     "clone", ctypes.c_ulong, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int), ctypes.c_void_p, ctypes.c_void_p,
     hold_gil=True,
@@ -67,7 +68,7 @@ def clone_into(flags: int, cgroup_fd: int) -> tuple[int, int]:
     pidfd = ctypes.c_int(-1)
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
     # set_tid_size, cgroup
-    arguments = (ctypes.c_uint64 * 11)(flags | CLONE_PIDFD | CLONE_INTO_CGROUP, ctypes.addressof(pidfd))
+    arguments = _CloneArgs(flags | CLONE_PIDFD | CLONE_INTO_CGROUP, ctypes.addressof(pidfd))
     if not flags & CLONE_PARENT:
         arguments[4] = signal.SIGCHLD  # a sibling has its parent's (EINVAL)
     arguments[10] = cgroup_fd

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
 from onggi.kernel.libc import encode, syscall
 
@@ -40,6 +41,7 @@ _KEYCTL_DESCRIBE = 6
 
 _int, _ulong, _void_p = ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p
 
+_Limit, _Description = ctypes.c_uint64 * 2, ctypes.c_char * 1024
 _prctl = syscall("prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _pidfd_open = syscall("pidfd_open", _int, ctypes.c_uint)
 _pidfd_getfd = syscall("pidfd_getfd", _int, _int, ctypes.c_uint)
@@ -53,6 +55,7 @@ _personality = syscall("personality", _ulong)
 _sched_setattr = syscall("sched_setattr", _int, _void_p, ctypes.c_uint)
 _ioprio_set = syscall("ioprio_set", _int, _int, _int)
 _keyctl = syscall("keyctl", _int, _ulong, _ulong, _ulong, _ulong)
+_keyctl_join = syscall("keyctl", _int, ctypes.c_char_p, _ulong, _ulong, _ulong)
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
@@ -111,15 +114,14 @@ def wait_pidfd(pidfd: int, *, block: bool = True) -> int | None:
 
 def prlimit(pid: int, resource: int, limit: tuple[int, int] | None = None) -> tuple[int, int]:
     """Read (soft, hard) of a limit, and set it where `limit` is given; pid 0 is the caller."""
-    old = (ctypes.c_uint64 * 2)()
-    new = None if limit is None else (ctypes.c_uint64 * 2)(*limit)
+    old = _Limit()
+    new = None if limit is None else _Limit(*limit)
     _prlimit(pid, resource, None if new is None else ctypes.addressof(new), ctypes.addressof(old))
     return old[0], old[1]
 
 
 def setgroups(groups: list[int] | tuple[int, ...]) -> None:
-    array = (ctypes.c_uint * max(1, len(groups)))(*groups)
-    _setgroups(len(groups), ctypes.addressof(array))
+    _setgroups(len(groups), b"".join([group.to_bytes(4, sys.byteorder) for group in groups]))
 
 
 def setresuid(uid: int) -> None:
@@ -181,13 +183,12 @@ def ioprio_set(klass: int, priority: int) -> None:
 
 def join_session_keyring(name: str) -> int:
     """A new session keyring of that name for the caller; its serial number (keyctl(2))."""
-    raw = ctypes.create_string_buffer(encode(name))
-    return _keyctl(_KEYCTL_JOIN_SESSION_KEYRING, ctypes.addressof(raw), 0, 0, 0)
+    return _keyctl_join(_KEYCTL_JOIN_SESSION_KEYRING, encode(name), 0, 0, 0)
 
 
 def describe_key(serial: int) -> str:
     """`type;uid;gid;permissions in hex;description` of a key."""
-    buffer = ctypes.create_string_buffer(1024)
+    buffer = _Description()
     _keyctl(_KEYCTL_DESCRIBE, serial, ctypes.addressof(buffer), 1024, 0)
     return buffer.value.decode("utf-8", "replace")
 

@@ -17,7 +17,7 @@ _GET_ACTION_AVAIL = 2
 
 
 class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
 _seccomp = syscall("seccomp", ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p)
@@ -28,8 +28,7 @@ def load(program: bytes, flags: int = 0) -> int:
 
     Needs no_new_privs or CAP_SYS_ADMIN in the user namespace, else EACCES.
     """
-    code = ctypes.create_string_buffer(program, len(program))
-    fprog = _Program(len(program) // 8, ctypes.addressof(code))
+    fprog = _Program(len(program) // 8, program)
     return _seccomp(_SET_MODE_FILTER, flags, ctypes.addressof(fprog))
 
 
