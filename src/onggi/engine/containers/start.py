@@ -28,5 +28,6 @@ async def start(engine: Engine, name: str) -> None:
         if container.restart_task is not None:
             container.restart_task.cancel()
             container.restart_task = None
-        container.update(restart_count=0)
+        if container.record.restart_count:
+            container.update(restart_count=0)
         await run.begin(engine, container)
