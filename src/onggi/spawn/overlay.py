@@ -45,9 +45,15 @@ def _detached(
     try:
         return mounts.make_filesystem("overlay", source or "overlay", listed, attributes)
     except OSError as error:
-        if error.errno != errno.EINVAL or "lowerdir+" not in (error.strerror or ""):
+        if error.errno != errno.EINVAL:
             raise
-    return _by_page(source, [short(layer) for layer in layers], listed[len(layers) :], attributes)
+        first = error
+    try:  # before 6.5 the words differ: an unknown option, or too many bytes of options (100 layers)
+        return _by_page(source, [short(layer) for layer in layers], listed[len(layers) :], attributes)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise first from None
 
 
 def _by_page(source: str, layers: list[str], options: list[tuple[str, str | None]], attributes: int) -> int:
