@@ -70,6 +70,16 @@ def apply(table: str, rules: Rules) -> None:
             firewall_iptables.apply(table, rules)
 
 
+def add_ports(table: str, ports: tuple[Port, ...]) -> bool:
+    """Publish more ports in a table that is there: a rule each. False: apply them all."""
+    own = f"inet {table}"
+    try:
+        nftables.run("".join(f"add rule {own} ports {_published(port)}\n" for port in ports))
+    except OSError:
+        return False  # no library, or somebody took the table away
+    return True
+
+
 def remove(table: str) -> None:
     """Remove the table; one that is not there is no error."""
     text = f"add table inet {table}\ndelete table inet {table}\n"
@@ -113,7 +123,7 @@ def script(table: str, rules: Rules) -> str:
     bodies = [
         *((("guard", f"iifname {_q(s.bridge)} ip daddr 127.0.0.0/8 drop")) for s in rules.segments),
         *(("ports", _published(port)) for port in rules.ports),
-        *((chain, "fib daddr type local jump ports") for chain in ("prerouting", "output") if rules.ports),
+        *((chain, "fib daddr type local jump ports") for chain in ("prerouting", "output")),
         *(("forward", body) for body in _forward(rules)),
         *(("postrouting", body) for segment in rules.segments for body in _postrouting(segment)),
     ]

@@ -78,6 +78,11 @@ class Reservations:
             raise
         return bound
 
+    def of(self, owner: str) -> tuple[Port, ...]:
+        """The rules of one container."""
+        with self._lock:
+            return tuple(port for _, port in self._held.get(owner, ()))
+
     def has(self, owner: str) -> bool:
         return owner in self._held
 

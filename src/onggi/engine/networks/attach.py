@@ -190,7 +190,7 @@ def bind_ports(
         default_host=live.host_address,
     )
     try:
-        bound = engine.networks.ports.take(record.id, wanted)
+        bound = engine.networks.publish(record.id, wanted)
     except System as error:
         raise System(
             "failed to set up container networking: driver failed programming external connectivity on "
@@ -198,7 +198,6 @@ def bind_ports(
         ) from None
     if bound:
         bridge.hairpin(host_name(endpoint.endpoint_id))
-        engine.networks.apply_rules()
     return bound
 
 

@@ -57,10 +57,9 @@ def apply(engine: Engine, record: ContainerRecord, request: ContainerUpdateReque
             record.host_config, port_bindings=request.publish_add, publish_all_ports=False
         ),
     )
-    try:
-        bind_ports(engine, added, lives[way], record.endpoints[way])
-    finally:
+    if request.publish_rm:
         networks.apply_rules()
+    bind_ports(engine, added, lives[way], record.endpoints[way])
     return {"ports": publish.shown(record, networks.ports.bound(record.id))}
 
 

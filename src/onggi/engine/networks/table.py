@@ -27,7 +27,7 @@ from onggi.errors import InvalidParameter, NoSuchNetwork
 from onggi.kernel.netlink import Route
 from onggi.network import bridge, firewall, foreign, subnets
 from onggi.network.addresses import first_host
-from onggi.network.reservations import Reservations
+from onggi.network.reservations import Bound, Reservations, Wanted
 from onggi.network.resolver.client import Resolver
 from onggi.store import networks as rows
 from onggi.wire.networks import IPAM, EndpointSettings, IPAMConfig, Network
@@ -166,6 +166,17 @@ class Networks:
                 covered = self._wanted
             firewall.apply(self.table_name, self.rules())
             self._applied = covered
+
+    def publish(self, owner: str, wanted: list[Wanted]) -> list[Bound]:
+        """Reserve ports and lead them to a container. Raises System (a port is taken)."""
+        with self._rules_lock:
+            before = self.ports.of(owner)
+            bound = self.ports.take(owner, wanted)
+            new = self.ports.of(owner)[len(before) :]
+            done = not new or not self._config.iptables or firewall.add_ports(self.table_name, new)
+        if not done:
+            self.apply_rules()
+        return bound
 
     def mend(self) -> list[str]:
         """Make again what somebody took from the host behind our back; says what it was."""
