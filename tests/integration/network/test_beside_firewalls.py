@@ -203,3 +203,34 @@ def test_beside_a_real_dockerd(engine: Engine, wire: Wire, tmp_path: Path) -> No
             subprocess.run(["umount", "-l", mount], capture_output=True)
         shutil.rmtree(root, ignore_errors=True)
     assert wire.fetch(HOST, 8080) == "hello"
+
+
+def test_macvlan_containers_are_hosts_of_the_wire(engine: Engine, wire: Wire) -> None:
+    engine.docker(
+        "network", "create", "-d", "macvlan", "--subnet", "198.51.100.0/24", "--gateway", HOST,
+        "--ip-range", "198.51.100.128/25", "-o", "parent=wire0", "onwire",
+    )  # fmt: skip
+    engine.docker("run", "-d", "--name", "web", "--network", "onwire", BUSYBOX, "sh", "-c", SERVE)
+    found = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["onwire"]
+    assert found["IPAddress"].startswith("198.51.100.1")
+    within(5, lambda: wire.fetch(found["IPAddress"], 80) == "hello")
+    engine.docker("run", "-d", "--name", "other", BUSYBOX, "sleep", "100")
+    engine.docker("network", "connect", "onwire", "other")
+    assert "eth1" in engine.docker("exec", "other", "ip", "link")
+    engine.docker("network", "disconnect", "onwire", "other")
+    assert "eth1" not in engine.docker("exec", "other", "ip", "link")
+    engine.remove_all()
+    engine.docker("network", "rm", "onwire")
+    missing = engine.run(
+        "docker", "network", "create", "-d", "macvlan", "-o", "parent=nope", "bad", check=False
+    )
+    assert "invalid parent interface nope" in missing.stderr
+    assert "bad" not in engine.docker("network", "ls", "--format", "{{.Name}}").split()
+
+
+def test_a_new_route_that_collides_is_reported(engine: Engine, wire: Wire) -> None:
+    engine.docker("network", "create", "--subnet", "10.55.0.0/24", "near")
+    wire.on_host("ip", "route", "add", "10.55.0.0/16", "via", CLIENT)
+    within(8, lambda: "10.55.0.0/16" in engine.log)
+    assert "collides with subnet 10.55.0.0/24 of network near" in engine.log
+    assert "route 10.55.0.0/24" not in engine.log

@@ -59,6 +59,7 @@ class Networks:
         )
         self.bridge_name = config.bridge or (f"og{own}" if own else "onggi0")
         self.table_name = f"onggi_{own}" if own else "onggi"
+        self._collisions: set[str] = set()
         self.ports = Reservations()
         self.resolver = Resolver(config.paths.resolver_socket)
         self.served: set[str] = set()  # containers with a name server of ours inside
@@ -194,6 +195,26 @@ class Networks:
         if self._config.iptables and self._live:
             mended += [f"way through {chain}" for chain in foreign.let_through(self.table_name)]
         return mended
+
+    def collisions(self) -> list[str]:
+        """Routes of the host that lie across a live network and were not told of before."""
+        subnets_ = [
+            (live.name, pool.subnet)
+            for live in self.all_live()
+            if live.bridge is not None
+            for pool in (live.addresses4, live.addresses6)
+            if pool is not None
+        ]
+        told = []
+        for address, prefix in self.used() if subnets_ else ():
+            route = ipaddress.ip_network(f"{address}/{prefix}", strict=False)
+            for name, subnet in subnets_:
+                text = f"route {route} of the host collides with subnet {subnet} of network {name}"
+                clash = route.version == subnet.version and route.prefixlen and route.overlaps(subnet)
+                if clash and text not in self._collisions:
+                    self._collisions.add(text)
+                    told.append(text)
+        return told
 
     def close(self) -> None:
         """Take bridges without containers and, when none is left, the rules from the host.

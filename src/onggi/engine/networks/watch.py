@@ -25,6 +25,8 @@ async def watch(engine: Engine) -> None:
         try:
             mended = await engine.offload(engine.networks.mend)
             mended += await engine.offload(names.mend, engine)
+            for collision in await engine.offload(engine.networks.collisions):
+                log.warning("%s", collision)
             for what in mended:
                 log.warning("%s was gone or changed and has been made again", what)
                 engine.events.emit("network", "mend", "", {"name": what})
