@@ -76,7 +76,6 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     asked_endpoints: dict[str, EndpointSettings] = {}  # network name -> what create and connect asked for
     endpoints: dict[str, EndpointSettings] = {}  # the same while it runs, filled by networks/attach.py
     sandbox_id: str = ""
-    sandbox_path: str = ""  # /run/... network namespace; inspect's SandboxKey
     ports: dict[str, list[PortBinding] | None] = {}  # published while it runs
     log_path: str = ""
     platform: str = "linux"

@@ -250,6 +250,13 @@ def test_host_none_and_another_containers_network(engine: Engine) -> None:
     fetch(f"http://{settings(engine, 'web')['IPAddress']}/")
     shared = engine.docker("run", "--rm", "--network", "container:web", BUSYBOX, *get("127.0.0.1"))
     assert shared.endswith("hello\n")
+    key = settings(engine, "web")["SandboxKey"]
+    assert (
+        "eth0"
+        in subprocess.run(["nsenter", f"--net={key}", "ip", "link"], capture_output=True, text=True).stdout
+    )
+    discarded = engine.run("docker", "run", "--rm", "--network", "host", "-p", "80:80", BUSYBOX, "true")
+    assert "Published ports are discarded when using host network mode" in discarded.stderr
     assert "eth0" not in engine.docker("run", "--rm", "--network", "none", BUSYBOX, "ip", "link")
     assert engines.own_suffix(engine) in engine.docker(
         "run", "--rm", "--network", "host", BUSYBOX, "ip", "link"

@@ -91,6 +91,8 @@ def _record(
             engine.containers.get(other)
     wanted = mounts.resolve(config, host, lambda other: _mounts_of(engine, other))
     publish.validate(host.port_bindings)
+    if host.network_mode == "host" and host.port_bindings:
+        warnings += ["Published ports are discarded when using host network mode"]
     endpoints = configure.endpoints(engine, request, host)
     record = ContainerRecord(
         id=container_id,

@@ -74,7 +74,7 @@ def _network(record: ContainerRecord) -> NetworkSettings:
     first = networks.get("bridge", EndpointSettings())
     return NetworkSettings(
         sandbox_id=record.sandbox_id,
-        sandbox_key=record.sandbox_path,
+        sandbox_key=f"/proc/{record.pid}/ns/net" if record.sandbox_id and record.pid else "",
         ports=record.ports,
         endpoint_id=first.endpoint_id,
         gateway=first.gateway,
