@@ -1,0 +1,54 @@
+"""What a client asks of a build: the same values from `POST /build`, from a client of BuildKit's, and
+from LLB's attributes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from onggi.builder.graph import Ref
+from onggi.spec.image import Image
+from onggi.spec.platform import Platform, host
+
+
+class NamedContext(msgspec.Struct, frozen=True, kw_only=True):
+    """`--build-context name=value`: `value` is a URL with a scheme (docker-image://, oci-layout://, git
+    and http URLs, local:NAME, target:STAGE), or `input`, a tree that was solved before (bake's linked
+    targets), with its image.
+    """
+
+    value: str
+    input: Ref | None = None
+    image: Image | None = None
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of one build of one Dockerfile. All as the client wrote them; nothing here comes from the
+    Dockerfile.
+    """
+
+    filename: str = "Dockerfile"
+    target: str = ""  # a stage's name or number; "": the last
+    build_args: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    platforms: tuple[Platform, ...] = ()  # (): the worker's own
+    build_platform: Platform = host()
+    multi_platform: bool = False  # an index even for one platform
+    context: str = ""  # "": the client's directory `context`; else a git or http URL
+    context_subdir: str = ""
+    context_name: str = "context"  # names of the client's directories
+    dockerfile_name: str = "dockerfile"
+    contexts: dict[str, NamedContext] = {}
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()  # stages that are not taken from the cache
+    resolve: str = "default"  # --pull: "pull"; see ImageSource.resolve
+    network: str = "default"  # of RUN without --network: default | host | none
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    ulimits: tuple[tuple[str, int, int], ...] = ()
+    shm_bytes: int = 0
+    cgroup_parent: str = ""
+    hostname: str = ""
+    shared_key: str = ""  # which earlier transfer of the context this one is like
+    entitlements: tuple[str, ...] = ()  # network.host, security.insecure, device: what the client allows
+    excludes: tuple[str, ...] = ()  # .dockerignore, already read; applied to the build context
+    check_only: bool = False  # `build --check`: warnings, nothing is run
