@@ -32,16 +32,18 @@ class Location(msgspec.Struct, frozen=True):
 
 class Instruction(msgspec.Struct, frozen=True, kw_only=True, tag_field="instruction", omit_defaults=True):
     """What all have. `text` is the instruction as it is shown in progress and history: continuation lines
-    joined, comments gone, the name in upper case; a here-document is not part of it.
+    joined, comments gone, the name in upper case; a here-document is not part of it. `comments` are
+    those right above it (`# check=skip=...`, descriptions).
     """
 
     text: str
     location: Location
+    comments: tuple[str, ...] = ()
 
 
 class Heredoc(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`<<name`: an inline file. `expand` unless the name was quoted; `chomp` (`<<-`): leading tabs are
-    gone already.
+    """`<<name`: an inline file, `data` as it was written. `expand` unless the name was quoted; `chomp`
+    (`<<-`): leading tabs are to be taken away. Bytes that are not UTF-8 are surrogate escapes.
     """
 
     name: str
@@ -255,6 +257,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     platform: str = ""
     text: str
     location: Location
+    comments: tuple[str, ...] = ()
     instructions: tuple[AnyInstruction, ...] = ()
 
 

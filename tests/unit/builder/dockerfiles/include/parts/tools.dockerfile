@@ -1,0 +1,2 @@
+RUN tools
+INCLUDE more.dockerfile
