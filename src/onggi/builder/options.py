@@ -6,20 +6,24 @@ from __future__ import annotations
 
 import msgspec
 
-from onggi.builder.graph import Ref
+from onggi.builder.graph import CdiDevice, Graph, Ref
 from onggi.spec.image import Image
 from onggi.spec.platform import Platform, host
 
 
 class NamedContext(msgspec.Struct, frozen=True, kw_only=True):
-    """`--build-context name=value`: `value` is a URL with a scheme (docker-image://, oci-layout://, git
-    and http URLs, local:NAME, target:STAGE), or `input`, a tree that was solved before (bake's linked
-    targets), with its image.
+    """A tree that a build may name: `--build-context name=value`.
+
+    `value` is docker-image://, oci-layout://NAME@digest, local:NAME, or a git or http address; or
+    nothing, and `input` is a tree of `graph` that is known already (bake's linked targets, a downloaded
+    context), with the image it belongs to. `excludes`: the .dockerignore that a local one brought along.
     """
 
-    value: str
+    value: str = ""
     input: Ref | None = None
+    graph: Graph | None = None
     image: Image | None = None
+    excludes: tuple[str, ...] = ()
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     platforms: tuple[Platform, ...] = ()  # (): the worker's own
     build_platform: Platform = host()
     multi_platform: bool = False  # an index even for one platform
-    context: str = ""  # "": the client's directory `context`; else a git or http URL
-    context_subdir: str = ""
+    context: NamedContext | None = None  # None: the client's directory `context_name`
     context_name: str = "context"  # names of the client's directories
     dockerfile_name: str = "dockerfile"
     contexts: dict[str, NamedContext] = {}
@@ -48,6 +51,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     shm_bytes: int = 0
     cgroup_parent: str = ""
     hostname: str = ""
+    cache_namespace: str = ""  # before the ids of cache mounts (BUILDKIT_CACHE_MOUNT_NS)
+    devices: tuple[CdiDevice, ...] = ()  # of every RUN
     shared_key: str = ""  # which earlier transfer of the context this one is like
     entitlements: tuple[str, ...] = ()  # network.host, security.insecure, device: what the client allows
     excludes: tuple[str, ...] = ()  # .dockerignore, already read; applied to the build context
