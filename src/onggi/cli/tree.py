@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "network ls": ("network.ls", ("network list",), "List networks"),
     "network prune": ("network.prune", (), "Remove unused networks"),
     "network rm": ("network.rm", ("network remove",), "Remove one or more networks"),
+    "system check": ("system.check", (), "Look for faults of the store, and mend them"),
     "system df": ("system.df", (), "Show how much disk the engine uses"),
     "system prune": ("system.prune", (), "Remove unused data"),
     "system install": ("system.install", (), "Install the engine as a service of this machine"),

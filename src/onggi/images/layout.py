@@ -7,6 +7,9 @@ truth; this file is written from it after each change.
 
 from __future__ import annotations
 
+import contextlib
+
+from onggi.errors import Corrupt
 from onggi.images.images import Images
 from onggi.spec import image as documents
 from onggi.spec import reference
@@ -20,18 +23,29 @@ CONTAINERD_NAME = "io.containerd.image.name"
 def write(images: Images) -> None:
     """Write index.json anew. Raises OSError."""
     with images.lock:
+        atomic.write(f"{images.blobs.oci_dir}/index.json", content(images))
+
+
+def content(images: Images) -> bytes:
+    """What index.json has to say. An image whose manifest is damaged is left out: `system check` names it,
+    and it must keep neither the engine from starting nor another image from being tagged.
+    """
+    with images.lock:
         named = rows.names(images.database)
         manifests = {row.id: row.manifest for row in rows.list_(images.database)}
-        described: list[documents.Descriptor] = []
+        wanted: list[tuple[str, dict[str, str] | None]] = []
         for row in named:
             if "@" not in row.name:
                 shown = reference.parse(row.name).familiar
-                annotations = {REF_NAME: shown, CONTAINERD_NAME: row.name}
-                described.append(descriptor(images, manifests[row.image_id], annotations))
-        for image_id in manifests.keys() - {row.image_id for row in named}:
-            described.append(descriptor(images, manifests[image_id], None))
-        index = documents.Index(schema_version=2, media_type=documents.OCI_INDEX, manifests=described)
-        atomic.write(f"{images.blobs.oci_dir}/index.json", documents.encode(index))
+                wanted.append((manifests[row.image_id], {REF_NAME: shown, CONTAINERD_NAME: row.name}))
+        unnamed = manifests.keys() - {row.image_id for row in named}
+        wanted += [(manifests[image_id], None) for image_id in sorted(unnamed)]
+    described: list[documents.Descriptor] = []
+    for digest, names in wanted:
+        with contextlib.suppress(Corrupt):
+            described.append(descriptor(images, digest, names))
+    index = documents.Index(schema_version=2, media_type=documents.OCI_INDEX, manifests=described)
+    return documents.encode(index)
 
 
 def descriptor(images: Images, digest: str, annotations: dict[str, str] | None) -> documents.Descriptor:

@@ -31,6 +31,7 @@ from onggi.images import layout
 from onggi.images.collect import collect
 from onggi.images.compression import DigestReader, decompress, detect
 from onggi.images.images import Images, created_at
+from onggi.images.manifests import compose, layer_descriptor
 from onggi.images.unpacking import Unpacked, Unpacking
 from onggi.kernel.files import syncfs
 from onggi.spec import digest as digests
@@ -43,11 +44,6 @@ CHUNK_BYTES = 256 << 10
 WORKERS = min(4, os.cpu_count() or 1)  # layers that are unpacked behind the one that comes in
 LAYERS_MAX = 400  # overlayfs takes 500 (OVL_MAX_STACK, fs/overlayfs/params.h)
 RECODED = ("xz", "bzip2")
-MEDIA = {
-    "plain": documents.LAYER_TYPES["none"],
-    "gzip": documents.OCI_LAYER_GZIP,
-    "zstd": documents.OCI_LAYER_ZSTD,
-}
 
 
 class NewImage(msgspec.Struct, frozen=True):
@@ -293,15 +289,8 @@ class Staging:
         layers = []
         for digest in new.blobs:
             with self.open(digest) as file:
-                media_type = MEDIA[detect(file.read(16))]
-            layers.append(documents.Descriptor(media_type=media_type, digest=digest, size=self.size(digest)))
-        config = documents.Descriptor(
-            media_type=documents.OCI_CONFIG, digest=new.config, size=self.size(new.config)
-        )
-        manifest = documents.Manifest(
-            schema_version=2, media_type=documents.OCI_MANIFEST, config=config, layers=layers
-        )
-        digest = self.document(documents.encode(manifest))
+                layers.append(layer_descriptor(digest, self.size(digest), file.read(16)))
+        digest = self.document(compose(new.config, self.size(new.config), layers))
         self._manifests[(new.config, *new.blobs)] = digest
         return digest
 

@@ -15,6 +15,8 @@ SYSTEM: tuple[Entry, ...] = (
     ("GET", "/version", "system:version"),
     ("GET", "/events", "system:events"),
     ("GET", "/system/df", "usage:df"),
+    ("GET", "/system/check", "checks:look"),  # ours alone
+    ("POST", "/system/check", "checks:repair"),  # ours alone
     ("POST", "/auth", "later:registry"),
 )
 

@@ -47,10 +47,7 @@ def insert(database: Database, row: ImageRow, *, chain_ids: list[str], blobs: li
         sql = f"INSERT OR IGNORE INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"
         if not database.write(sql, row.id, row.manifest, row.parent_id, row.created_at, row.tagged_at):
             return
-        for position, chain_id in enumerate(chain_ids):
-            database.write("INSERT INTO stacks VALUES (?, ?, ?)", row.id, position, chain_id)
-        for digest in dict.fromkeys(blobs):
-            database.write("INSERT INTO blobs VALUES (?, ?)", row.id, digest)
+        _add_parts(database, row.id, chain_ids, blobs)
 
 
 def get(database: Database, image_id: str) -> ImageRow | None:
@@ -181,3 +178,18 @@ def sharing(database: Database) -> dict[str, int]:
     """How many images use each layer, by chain id."""
     rows = database.read("SELECT chain_id, count(*) FROM stacks GROUP BY chain_id")
     return {row[0]: row[1] for row in rows}
+
+
+def set_parts(database: Database, image_id: str, *, chain_ids: list[str], blobs: list[str]) -> None:
+    """Write the layers, bottom first, and blobs of an image anew."""
+    with database.transaction():
+        database.write("DELETE FROM stacks WHERE image_id = ?", image_id)
+        database.write("DELETE FROM blobs WHERE image_id = ?", image_id)
+        _add_parts(database, image_id, chain_ids, blobs)
+
+
+def _add_parts(database: Database, image_id: str, chain_ids: list[str], blobs: list[str]) -> None:
+    for position, chain_id in enumerate(chain_ids):
+        database.write("INSERT INTO stacks VALUES (?, ?, ?)", image_id, position, chain_id)
+    for digest in dict.fromkeys(blobs):
+        database.write("INSERT INTO blobs VALUES (?, ?)", image_id, digest)

@@ -70,7 +70,7 @@ class Networks:
         for name, driver in PREDEFINED.items():
             if name not in have and not (name == DEFAULT and self._config.bridge == "none"):
                 created = now()
-                network = _predefined(name, driver, rfc3339(created))
+                network = predefined(name, driver, rfc3339(created))
                 rows.insert(
                     self._database, rows.NetworkRow(network.id, name, driver, created, _encode(network))
                 )
@@ -319,7 +319,8 @@ def _used(own_bridges: set[str]) -> list[tuple[str, int]]:
         return addresses + route.destinations(without=own)
 
 
-def _predefined(name: str, driver: str, created: str) -> Network:
+def predefined(name: str, driver: str, created: str) -> Network:
+    """One of the three networks that every engine has, as at its first start."""
     return Network(
         name=name,
         id=secrets.token_hex(32),

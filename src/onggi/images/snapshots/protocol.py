@@ -74,6 +74,12 @@ class Snapshots(Protocol):
         Raises Conflict when the name is taken: the caller then removes the key and uses what is there.
         """
 
+    def replace(self, key: str, name: str, parent: str) -> None:
+        """Put an active snapshot in the place of a committed one whose tree is lost or damaged.
+
+        What stands on that one stands on the new tree from then on; nobody may have the old one mounted.
+        """
+
     def exists(self, key: str) -> bool:
         """Whether there is a ready snapshot of that key."""
 

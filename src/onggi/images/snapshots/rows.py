@@ -68,6 +68,15 @@ class Rows:
         if not changed:
             raise NotFound(f"active snapshot {key} does not exist")
 
+    def replace(self, key: str, name: str, parent: str) -> None:
+        failpoints.hit("snapshot.replace")
+        with self._database.transaction():
+            row = self._database.one("SELECT id FROM snapshots WHERE key = ?", name)
+            self._database.write("DELETE FROM snapshots WHERE key = ?", name)
+            self.commit(key, name, parent if self.stackable else "")
+        if row is not None:
+            self._trash.throw(f"{self.root}/{row[0]}")
+
     def exists(self, key: str) -> bool:
         sql = "SELECT 1 FROM snapshots WHERE key = ? AND state = 'ready'"
         return self._database.one(sql, key) is not None
@@ -100,20 +109,7 @@ class Rows:
         return [f"{self.root}/{row[0]}/fs" for row in rows[1:]]
 
     def usage(self, key: str) -> Usage:
-        seen: set[tuple[int, int]] = set()
-        total = 0
-        pending = [self.tree(key)]
-        while pending:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    facts = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(facts.st_mode):
-                        pending.append(entry.path)
-                    identity = (facts.st_dev, facts.st_ino)
-                    if identity not in seen:
-                        seen.add(identity)
-                        total += facts.st_blocks * 512
-        return Usage(total, len(seen))
+        return measure(self.tree(key))
 
     def reconcile(self) -> Reconciled:
         removed, lost = [], []
@@ -162,6 +158,24 @@ class Rows:
         self._database.write("DELETE FROM snapshots WHERE key = ?", key)
         if moved is not None:
             self._trash.discard(moved)
+
+
+def measure(tree: str) -> Usage:
+    """What is below a directory. Raises OSError."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    pending = [tree]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                facts = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(facts.st_mode):
+                    pending.append(entry.path)
+                identity = (facts.st_dev, facts.st_ino)
+                if identity not in seen:
+                    seen.add(identity)
+                    total += facts.st_blocks * 512
+    return Usage(total, len(seen))
 
 
 def base36(number: int) -> str:
