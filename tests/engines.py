@@ -21,7 +21,7 @@ import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -257,6 +257,14 @@ def import_busybox(engine: Engine, name: str = BUSYBOX) -> str:
     path = f"/images/create?fromSrc=-&repo={repository}&tag={tag}&changes=CMD%20%5B%22sh%22%5D"
     engine.api("POST", path, busybox_rootfs())
     return name
+
+
+def until(true: Callable[[], object], seconds: float = 10) -> None:
+    """Wait for what the engine does behind its answer; AssertionError when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.01)
 
 
 # --- what is left behind ------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Script:
             self.unpause, self.make_network, self.connect, self.restart, self.disconnect, self.remove_network,
             self.commit, self.kill, self.stop, self.remove, self.remove_running,
             self.start_in_vain, self.run_and_remove, self.come_back, self.remove_volume,
-            self.import_image, self.tag, self.save_and_load, self.remove_image, self.prune_images,
+            self.import_image, self.mend, self.tag, self.save_and_load, self.remove_image, self.prune_images,
         ]  # fmt: skip
 
     # Each raises ConnectionError or HTTPException when the daemon dies under it.
@@ -195,6 +195,14 @@ class Script:
     def import_image(self) -> None:
         self.ask("POST", "/images/create?fromSrc=-&repo=crash-imported&tag=1", small_tar())
         self.ask("GET", "/images/crash-imported:1/json")
+
+    def mend(self) -> None:
+        """A file that is gone from a layer's tree comes back from its blob."""
+        for lost in self.engine.root.glob("snapshots/*/fs/only"):
+            lost.unlink()
+        self.ask("POST", "/system/check")
+        (found,) = self.engine.root.glob("snapshots/*/fs/only")
+        assert found.read_bytes() == b"small"
 
     def tag(self) -> None:
         self.ask("POST", "/images/crash-imported:1/tag?repo=crash-tagged&tag=2")
