@@ -7,6 +7,7 @@ reads the environment or a file of settings. Not here: sockets and log levels of
 from __future__ import annotations
 
 import hashlib
+import posixpath
 
 import msgspec
 
@@ -67,7 +68,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     def cgroup_root(self) -> str:
         """`/onggi`, or `/onggi-<8 hex>` for another root, so that two daemons never touch each other's."""
         if self.cgroup_parent:
-            return "/" + self.cgroup_parent.strip("/")
+            return posixpath.normpath("/" + self.cgroup_parent.strip("/"))
         root = self.root.rstrip("/")
         if root == paths.ROOT:
             return "/onggi"

@@ -118,7 +118,11 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
         await container.shim.quit()
         container.shim = None
     await network_detach.detach(engine, container.record)
-    await engine.offload(cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record)).remove)
+    try:
+        group = run_paths.cgroup(engine, container.record)
+        await engine.offload(cgroups.open(engine.cgroups, group).remove)
+    except (OnggiError, OSError) as left:  # the reason of the failure must reach the record all the same
+        log.error("container %s: its cgroup is left: %s", container.id, left)
     code = error.exit_code if isinstance(error, StartFailed) else 128
     container.update(
         status=after(container.status, Event.START_FAILED),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import posixpath
 from typing import TYPE_CHECKING
 
 from onggi.runtime import cgroups
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
 def cgroup(engine: Engine, record: ContainerRecord) -> str:
     """`<cgroup parent>/<container id>`; --cgroup-parent names another parent."""
     parent = record.host_config.cgroup_parent
-    return f"{'/' + parent.strip('/') if parent else engine.config.cgroup_root}/{record.id}"
+    return f"{inside(parent) if parent else engine.config.cgroup_root}/{record.id}"
+
+
+def inside(parent: str) -> str:
+    """A cgroup parent in its plain form: `../../x` is `/x`, never a place above the hierarchies (CVE-2022-0811
+    came from such a path). Two dockerds and runc clean it so, too.
+    """
+    clean = posixpath.normpath("/" + parent.strip("/"))
+    return "" if clean == "/" else clean
 
 
 def kill(engine: Engine, record: ContainerRecord) -> None:

@@ -48,7 +48,7 @@ _GENERIC = {
 _COMMON = {
     "pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431,
     "fsmount": 432, "fspick": 433, "pidfd_open": 434, "clone3": 435, "close_range": 436, "openat2": 437,
-    "pidfd_getfd": 438, "mount_setattr": 442, "statmount": 457, "listmount": 458,
+    "pidfd_getfd": 438, "faccessat2": 439, "mount_setattr": 442, "statmount": 457, "listmount": 458,
 }  # fmt: skip
 
 NUMBERS: dict[str, int] = {**(_X86_64 if MACHINE == "x86_64" else _GENERIC), **_COMMON}

@@ -102,6 +102,15 @@ def _rmdir(_: Parent, path: str) -> None:
         waited += 2
 
 
+def _unmount(_: Parent, path: str) -> None:
+    """With everything below; one that was never made is no failure."""
+    try:
+        mounts.umount2(path, mounts.MNT_DETACH)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
 def _id_map(parent: Parent, uid_map: str, gid_map: str, groups: bool) -> None:
     """user_namespaces(7): without CAP_SETGID outside, setgroups must be denied before gid_map is written."""
     if not groups:
@@ -164,6 +173,7 @@ STEPS: dict[str, Callable[..., None]] = {
     "mkdir": _mkdir,
     "write": _write,
     "rmdir": _rmdir,
+    "unmount": _unmount,
     "id-map": _id_map,
     "oom-score-adj": _oom_score_adj,
     "tree": _tree,

@@ -83,6 +83,13 @@ def root(child: Child, path: str, root_mounts: tuple[Mount, ...], propagation: i
     mounts.mount(None, "/", None, propagation or (MS_SLAVE | MS_REC))
     if propagation & (mounts.MS_SHARED | mounts.MS_UNBINDABLE):
         _make_parent_private(path)
+    host_root(child, path, root_mounts)
+    if propagation & (mounts.MS_SHARED | mounts.MS_UNBINDABLE):
+        mount_setattr(child.root_fd, propagation=mounts.MS_PRIVATE)
+
+
+def host_root(child: Child, path: str, root_mounts: tuple[Mount, ...]) -> None:
+    """The root without a mount namespace: one mount at `path` that holds all others, and goes with them."""
     place_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     if not root_mounts:
         tree_fd = mounts.clone_tree(place_fd, recursive=True)
@@ -92,8 +99,6 @@ def root(child: Child, path: str, root_mounts: tuple[Mount, ...], propagation: i
         tree_fd = _detached(each)
         move_mount(tree_fd, place_fd)
         place_fd = child.root_fd = tree_fd
-    if propagation & (mounts.MS_SHARED | mounts.MS_UNBINDABLE):
-        mount_setattr(child.root_fd, propagation=mounts.MS_PRIVATE)
 
 
 def _make_parent_private(path: str) -> None:
@@ -248,6 +253,15 @@ def pivot(child: Child, no_pivot: bool) -> None:
         mounts.mount(None, ".", None, MS_SLAVE | MS_REC)
         mounts.umount2(".", mounts.MNT_DETACH)
         os.chdir("/")
+    files.close_all_but({child.sock.fileno(), child.fifo_fd, *child.keep})
+    child.root_fd = child.proc_fd = -1
+
+
+def chroot(child: Child) -> None:
+    """For a container without a mount namespace: the host's tree stays the namespace's root, as with runc."""
+    os.fchdir(child.root_fd)
+    os.chroot(".")
+    os.chdir("/")
     files.close_all_but({child.sock.fileno(), child.fifo_fd, *child.keep})
     child.root_fd = child.proc_fd = -1
 

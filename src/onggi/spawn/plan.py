@@ -23,6 +23,7 @@ its arguments. It is compiled by runtime/compile, executed by spawn/launch.py, a
 Steps of the parent (spawn/host.py)
     mkdir path                         a directory; may exist
     write path text                    one write(2)
+    unmount path                       with all that is below it; may be gone
     rmdir path                         may be gone; waits a little while a cgroup still empties
     id-map uid_map gid_map groups      /proc/PID/uid_map and gid_map; `groups` false: setgroups denied first
     oom-score-adj n                    /proc/PID/oom_score_adj
@@ -37,6 +38,7 @@ Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     open-root                          the root of an exec is the one it has joined
     protect                            not dumpable: /proc/PID of this interpreter is closed to the container
     keyring name                       a session keyring of its own
+    host-root path mounts              the root of a container without a mount namespace
     root path mounts propagation       the root: mounts (target "/") on path, else path bound onto itself
     mount MOUNT                        one mount, below the root
     mount-slot slot MOUNT              the same with the detached copy that the step "tree" made
@@ -51,6 +53,7 @@ Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     runtime-hooks                      the parent runs `hooks` now
     hook ...                           as above, in the container's namespaces
     pivot no_pivot                     the root becomes /; every descriptor of the host is closed
+    chroot                             the same without a mount namespace of its own
     close-host                         the same closing, for an exec
 Steps of the child after it (spawn/identity.py)
     root-readonly · root-propagation MS_*

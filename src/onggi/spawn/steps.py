@@ -75,7 +75,7 @@ def _check(path: str, name: str) -> None:
         raise StepFailed("find", name, error.errno or errno.EIO, text) from None
     if found.st_mode & 0o170000 == 0o040000:
         raise StepFailed("find", name, errno.EISDIR, f'exec: "{name}": is a directory')
-    if not os.access(path, os.X_OK, effective_ids=True):
+    if not files.may_execute(path):
         raise StepFailed("find", name, errno.EACCES, f'exec: "{name}": permission denied')
 
 
@@ -122,6 +122,8 @@ STEPS: dict[str, Callable[..., None]] = {
     "protect": identity.protect,
     "keyring": identity.keyring,
     "root": mounting.root,
+    "host-root": mounting.host_root,
+    "chroot": mounting.chroot,
     "open-root": _open_root,
     "mount": mounting.mount,
     "mount-slot": mounting.mount_slot,

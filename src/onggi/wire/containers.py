@@ -204,8 +204,8 @@ class HostConfig(Wire, frozen=True, kw_only=True):
     sysctls: dict[str, str] | None = field(name="Sysctls", default=None)
     runtime: str | None = field(name="Runtime", default=None)
     isolation: str = field(name="Isolation", default="")
-    masked_paths: list[str] = field(name="MaskedPaths", default_factory=list)
-    readonly_paths: list[str] = field(name="ReadonlyPaths", default_factory=list)
+    masked_paths: list[str] | None = field(name="MaskedPaths", default=None)  # None: the default ones
+    readonly_paths: list[str] | None = field(name="ReadonlyPaths", default=None)
 
 
 class ContainerConfig(Wire, frozen=True, kw_only=True):

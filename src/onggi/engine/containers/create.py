@@ -22,8 +22,8 @@ from onggi.engine.containers import defaults, discard, mounts, names, validate, 
 from onggi.engine.networks import configure, publish
 from onggi.engine.oci import process
 from onggi.engine.record import ContainerRecord, MountRecord
-from onggi.errors import Conflict, InvalidParameter
-from onggi.wire.containers import ContainerCreateRequest, ContainerCreateResponse
+from onggi.errors import Conflict, InvalidParameter, NoSuchContainer
+from onggi.wire.containers import ContainerCreateRequest, ContainerCreateResponse, HostConfig
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -85,10 +85,7 @@ def _record(
     if host.memory_swap > 0 and not _swap_is_limited(engine):
         warnings += [NO_SWAP]
         host = msgspec.structs.replace(host, memory_swap=-1)
-    for mode in (host.network_mode, host.pid_mode, host.ipc_mode):
-        kind, _, other = mode.partition(":")
-        if kind == "container":
-            engine.containers.get(other)
+    _refuse_missing_peers(engine, host)
     wanted = mounts.resolve(config, host, lambda other: _mounts_of(engine, other))
     publish.validate(host.port_bindings)
     if host.network_mode == "host" and host.port_bindings:
@@ -110,6 +107,17 @@ def _record(
         platform=image.os,
     )
     return record, warnings
+
+
+def _refuse_missing_peers(engine: Engine, host: HostConfig) -> None:
+    """A 404 here would tell `docker run` that the image is missing: it would pull, and try again."""
+    for mode in (host.network_mode, host.pid_mode, host.ipc_mode):
+        kind, _, other = mode.partition(":")
+        if kind == "container":
+            try:
+                engine.containers.get(other)
+            except NoSuchContainer as error:
+                raise InvalidParameter(error.message) from None
 
 
 def _swap_is_limited(engine: Engine) -> bool:

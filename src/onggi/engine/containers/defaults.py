@@ -85,8 +85,8 @@ def host(wanted: HostConfig, engine: EngineConfig, *, cgroup_v2: bool) -> HostCo
         "restart_policy": wanted.restart_policy
         if wanted.restart_policy.name
         else RestartPolicy(name="no", maximum_retry_count=0),
-        "masked_paths": [] if unconfined else (wanted.masked_paths or list(security.MASKED_PATHS)),
-        "readonly_paths": [] if unconfined else (wanted.readonly_paths or list(security.READONLY_PATHS)),
+        "masked_paths": [] if unconfined else _paths(wanted.masked_paths, security.MASKED_PATHS),
+        "readonly_paths": [] if unconfined else _paths(wanted.readonly_paths, security.READONLY_PATHS),
     }
     if wanted.memory > 0 and wanted.memory_swap == 0:
         changes["memory_swap"] = wanted.memory * 2
@@ -95,6 +95,11 @@ def host(wanted: HostConfig, engine: EngineConfig, *, cgroup_v2: bool) -> HostCo
     if wanted.memory_swappiness == -1:
         changes["memory_swappiness"] = None
     return msgspec.structs.replace(wanted, **changes)
+
+
+def _paths(wanted: list[str] | None, default: tuple[str, ...]) -> list[str]:
+    """An empty list is `--security-opt systempaths=unconfined` as Docker's client sends it."""
+    return list(default) if wanted is None else wanted
 
 
 def _log_config(wanted: HostConfigLogConfig, engine: EngineConfig) -> HostConfigLogConfig:

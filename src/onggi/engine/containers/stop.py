@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from onggi import failpoints
 from onggi.engine import restart_policy, run_paths, signals
 from onggi.engine.config import DEFAULT_STOP_SECONDS
+from onggi.engine.shims import ShimGone
 from onggi.engine.status import Status
 from onggi.errors import Conflict, NotModified
 
@@ -86,6 +87,6 @@ async def send(engine: Engine, container: Container, number: int) -> None:
         return
     try:
         await shim.signal(int(number))  # marshal takes no IntEnum
-    except Conflict:
+    except (Conflict, ShimGone):  # it has ended, and with it perhaps its shim already
         return
     engine.events.container("kill", container.record, signal=str(int(number)))

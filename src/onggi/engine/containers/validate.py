@@ -70,6 +70,10 @@ def host(wanted: HostConfig) -> None:
         raise InvalidParameter(
             f"Invalid value {wanted.oom_score_adj}, range for oom score adj is [-1000, 1000]"
         )
+    if wanted.isolation not in ("", "default"):
+        raise InvalidParameter(f"Invalid isolation: \"{wanted.isolation}\" - linux only supports 'default'")
+    if not wanted.cgroup_parent.isprintable():
+        raise InvalidParameter(f"invalid cgroup parent: {wanted.cgroup_parent!r}")
     namespaces.validate(wanted)
     security.capabilities(wanted)
     security.parse_options(wanted.security_opt, no_new_privileges=False)

@@ -27,16 +27,17 @@ async def wait(engine: Engine, name: str, condition: str = "not-running") -> Awa
         raise InvalidParameter(f'invalid condition: "{condition}"')
     container = engine.containers.get(name)
     if condition == "removed":
-        return _answer(container.removal())
+        return _answer(container.removal(), told=False)
     if condition == "not-running" and not is_running(container.status):
         record = container.record
         return _now(ContainerWaitResponse(status_code=record.exit_code))
     return _answer(container.next_exit())
 
 
-async def _answer(ended: asyncio.Future[Exit]) -> ContainerWaitResponse:
+async def _answer(ended: asyncio.Future[Exit], *, told: bool = True) -> ContainerWaitResponse:
+    """The error of a run is no error of its removal: `told` False leaves it out, as dockerd does."""
     exit_ = await ended
-    error = ContainerWaitExitError(message=exit_.error) if exit_.error else None
+    error = ContainerWaitExitError(message=exit_.error) if exit_.error and told else None
     return ContainerWaitResponse(status_code=exit_.exit_code, error=error)
 
 

@@ -96,8 +96,8 @@ def _linux(record: ContainerRecord, facts: Facts, options: security.SecurityOpti
         "namespaces": namespaces.namespaces(host, facts.joined),
         "resources": limits,
         "devices": nodes,
-        "maskedPaths": [] if unconfined else host.masked_paths,
-        "readonlyPaths": [] if unconfined else host.readonly_paths,
+        "maskedPaths": [] if unconfined else _paths(host.masked_paths, security.MASKED_PATHS),
+        "readonlyPaths": [] if unconfined else _paths(host.readonly_paths, security.READONLY_PATHS),
     }
     sysctl = _sysctl(record, facts)
     if sysctl:
@@ -109,6 +109,11 @@ def _linux(record: ContainerRecord, facts: Facts, options: security.SecurityOpti
     if spread:
         made["rootfsPropagation"] = spread
     return made
+
+
+def _paths(wanted: list[str] | None, default: tuple[str, ...]) -> list[str]:
+    """A record of before create filled them in has none; that must not mean "unprotected"."""
+    return list(default) if wanted is None else wanted
 
 
 def _sysctl(record: ContainerRecord, facts: Facts) -> dict[str, str]:

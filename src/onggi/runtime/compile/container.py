@@ -61,12 +61,12 @@ def container(
     plan["terminal"] = field(run.process, "terminal", bool, False, "process")
     plan["start_fifo"] = start_fifo
     run.fill(plan, tuple(root_mounts), no_pivot=no_pivot, new_keyring=new_keyring)
+    if not found.listed & CLONE_NEWNS:
+        plan["warnings"].append("no mount namespace: the container's mounts are the host's until it ends")
     return plan
 
 
 def _check(config: dict[str, Any], linux: dict[str, Any], found: Namespaces) -> None:
-    if not found.new & CLONE_NEWNS and not found.joined & CLONE_NEWNS:
-        raise wrong("linux.namespaces", linux.get("namespaces"), "has no mount namespace")
     if linux.get("intelRdt"):
         raise InvalidParameter("linux.intelRdt: resource director technology is not supported")
     version = field(config, "ociVersion", str, "1.2.0")
@@ -115,6 +115,9 @@ class _Container:
         plan["host"] = mounting.host
         plan["started"] = self.hooks["poststart"]
         plan["undo"] = list(self.hooks["poststop"])
+        if not self.found.listed & CLONE_NEWNS:
+            root = field(field(self.config, "root", dict, {}), "path", str, "", "root")
+            plan["undo"].insert(0, ("unmount", os.path.join(self.bundle_dir, root)))
         self._cgroups(plan)
         if self.found.new & CLONE_NEWUSER:
             if not all(self.maps):
@@ -136,7 +139,7 @@ class _Container:
             *self.hooks["createContainer"],
             *self._paths(),
             *process.labels(self.process),
-            ("pivot", no_pivot),
+            ("pivot", no_pivot) if self.found.listed & CLONE_NEWNS else ("chroot",),
             *self._finish(),
             *process.settings(self.process),
             *self._personality(),
@@ -178,7 +181,10 @@ class _Container:
         path = field(root, "path", str, "", "root")
         if not path:
             raise wrong("root.path", path, "is not a path")
-        return [("root", os.path.join(self.bundle_dir, path), root_mounts, self._propagation())]
+        path = os.path.join(self.bundle_dir, path)
+        if not self.found.listed & CLONE_NEWNS:
+            return [("host-root", path, root_mounts)]
+        return [("root", path, root_mounts, self._propagation())]
 
     def _names(self) -> list[Step]:
         """Before the hooks, which may look at them; sysctls through the host's verified /proc."""
@@ -205,7 +211,7 @@ class _Container:
     def _finish(self) -> list[Step]:
         steps: list[Step] = []
         propagation = self._propagation()
-        if propagation & ~MS_REC not in (0, MS_PRIVATE, MS_SLAVE):
+        if self.found.listed & CLONE_NEWNS and propagation & ~MS_REC not in (0, MS_PRIVATE, MS_SLAVE):
             steps.append(("root-propagation", propagation))
         if field(field(self.config, "root", dict, {}), "readonly", bool, False, "root"):
             steps.append(("root-readonly",))

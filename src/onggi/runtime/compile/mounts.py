@@ -111,8 +111,7 @@ def parse(entry: dict[str, Any], where: str, bundle_dir: str) -> Mount:
             raise wrong(f"{where}.source", source, "is not a path")
         if not source.startswith("/"):
             source = os.path.join(bundle_dir, source)
-        if options.data:
-            raise wrong(f"{where}.options", options.data[0], "is not an option of a bind mount")
+        options.data.clear()  # mount(2): a bind has no options of a file system; runc lets them pass, too
         if fstype == "rbind":
             options.flags |= k.MS_REC
         fstype = "bind"

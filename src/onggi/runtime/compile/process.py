@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onggi.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER
+from onggi.kernel.namespaces import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 from onggi.kernel.processes import RLIMITS
 from onggi.runtime import capabilities, cgroups, seccomp
 from onggi.runtime.compile.document import field, objects, strings, wrong
@@ -43,6 +43,8 @@ def process(
     """The plan of an exec. `container` is the running container's whole document. Raises InvalidParameter."""
     linux = field(container, "linux", dict, {})
     flags = namespaces(linux).listed
+    if not flags & CLONE_NEWNS:
+        raise wrong("linux.namespaces", linux.get("namespaces"), "has no mount namespace to execute in")
     plan = plans.new(container_id)
     plan["exec_join"] = (init_pid, flags)
     plan["terminal"] = field(document, "terminal", bool, False, "process")
