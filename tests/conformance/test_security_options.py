@@ -1,0 +1,57 @@
+"""Security options as clients send them, on both engines: what a user asked for is what the container has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.pairs import IMAGE, Pair
+
+pytestmark = [pytest.mark.root, pytest.mark.peer]
+RUN = ("run", "--rm", "--network", "none")
+
+
+def test_system_paths_are_open_only_where_it_was_asked_for(pair: Pair) -> None:
+    """The client sends `systempaths=unconfined` as two empty lists: absent and empty mean opposite things."""
+    masked = "grep -c ' /sys/firmware ' /proc/self/mountinfo; test -w /proc/sysrq-trigger; echo $?"
+    assert pair(*RUN, IMAGE, "sh", "-c", masked).split() == ["1", "1"]
+    opened = pair(*RUN, "--security-opt", "systempaths=unconfined", IMAGE, "sh", "-c", masked)
+    assert opened.split() == ["0", "0"]
+
+
+def test_a_cgroup_parent_is_never_above_the_top(pair: Pair) -> None:
+    """CVE-2022-0811's path: dots would leave the hierarchy, or enter another one."""
+    got = pair(*RUN, "--cgroup-parent", "/../../onggi-dots", IMAGE, "cat", "/proc/self/cgroup")
+    assert "/onggi-dots/" in got
+    assert ".." not in got
+    for directory in Path("/sys/fs/cgroup").glob("**/onggi-dots"):  # a parent is the user's own, and stays
+        directory.rmdir()
+
+
+def test_a_missing_peer_is_not_a_missing_image(pair: Pair) -> None:
+    for flag in ("--pid", "--ipc"):
+        code, why = pair.fails(*RUN[:2], flag, "container:nobody-here", IMAGE, "true")
+        assert code == 125
+        assert "No such container: nobody-here" in why
+        assert "Unable to find image" not in why
+
+
+def test_a_profile_of_before_linux_5_8_starts(pair: Pair, tmp_path: Path) -> None:
+    """The runtime itself may need no system call that the user's profile does not have."""
+    profile = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["faccessat2", "openat2", "close_range"], "action": "SCMP_ACT_ERRNO"}],
+    }
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(profile))
+    assert pair(*RUN, "--security-opt", f"seccomp={path}", IMAGE, "echo", "ran") == "ran"
+
+
+def test_isolation_of_windows_is_refused(pair: Pair) -> None:
+    if pair.client == "onggi":
+        pytest.skip("the onggi client has no --isolation: the flag is for Windows")
+    code, why = pair.fails(*RUN, "--isolation", "hyperv", IMAGE, "true")
+    assert code == 125
+    assert "solation" in why
