@@ -20,7 +20,7 @@ def cgroup(engine: Engine, record: ContainerRecord) -> str:
 
 
 def inside(parent: str) -> str:
-    """A cgroup parent in its plain form: `../../x` is `/x`, never a place above the hierarchies (CVE-2022-0811
+    """A cgroup parent in its plain form: `../../x` is `/x`, never a place above the tops (CVE-2022-0811
     came from such a path). Two dockerds and runc clean it so, too.
     """
     clean = posixpath.normpath("/" + parent.strip("/"))

@@ -66,8 +66,8 @@ def openat2(
 def may_execute(path: str) -> bool:
     """faccessat2(2) with our effective ids; by the mode alone where a filter or an old kernel hides the call.
 
-    os.access() cannot tell a filter's EPERM from the file's EACCES, and a profile without this call is common:
-    it came with Linux 5.8.
+    os.access() cannot tell a filter's EPERM from the file's EACCES, and a profile without this call is
+    usual: it came with Linux 5.8.
     """
     try:
         _faccessat2(_AT_FDCWD, encode(path), os.X_OK, _AT_EACCESS)
