@@ -15,7 +15,8 @@ RUN = ("run", "--rm", "--network", "none")
 
 def test_system_paths_are_open_only_where_it_was_asked_for(pair: Pair) -> None:
     """The client sends `systempaths=unconfined` as two empty lists: absent and empty mean opposite things."""
-    masked = "grep -c ' /sys/firmware ' /proc/self/mountinfo; (: > /proc/sys/kernel/hostname) 2>/dev/null; echo $?"
+    masked = "grep -c ' /sys/firmware ' /proc/self/mountinfo; "
+    masked += "(: > /proc/sys/kernel/hostname) 2>/dev/null; echo $?"
     assert pair(*RUN, IMAGE, "sh", "-c", masked).split() == ["1", "1"]
     opened = pair(*RUN, "--security-opt", "systempaths=unconfined", IMAGE, "sh", "-c", masked)
     assert opened.split() == ["0", "0"]
