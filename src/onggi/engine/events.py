@@ -30,13 +30,17 @@ class Events:
         self._count = 0  # serial number of the next event
         self._news: asyncio.Future[None] | None = None
         self._closed = False
+        self._last_at = 0
         self.listeners = 0
 
     def emit(
         self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None
     ) -> None:
         """Tell everyone; `kind` is container, image, volume, network, daemon or builder."""
-        instant = clock.now()
+        instant = max(
+            clock.now(), self._last_at + 1
+        )  # no two at once: a client goes on behind the last it saw
+        self._last_at = instant
         self._ring.append(
             EventMessage(
                 type=kind,

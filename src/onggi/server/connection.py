@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------- hijack
 
-    async def hijack(self, content_type: str, upgrade: str) -> Hijacked:
+    async def hijack(self, upgrade: str, headers: tuple[tuple[str, str], ...]) -> Hijacked:
         """Leave HTTP: write the head, take the socket out of asyncio, return it with what came early.
 
         The head is on its way before this returns, and so before any process starts: docker-py drops bytes
@@ -331,7 +331,7 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()
         early = bytes(self._http.trailing_data[0])
         self._transport.set_write_buffer_limits(0)
-        await self._write(_hijack_head(content_type, upgrade))
+        await self._write(_hijack_head(upgrade, headers))
         sock = socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
         self._given_away = True
         self._transport.abort()  # closes asyncio's descriptor; ours keeps the connection
@@ -364,8 +364,8 @@ def _reason(status: int) -> bytes:
     return HTTPStatus(status).phrase.encode()
 
 
-def _hijack_head(content_type: str, upgrade: str) -> bytes:
-    kind = f"Content-Type: {content_type}\r\n"
+def _hijack_head(upgrade: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    kind = "".join(f"{name}: {value}\r\n" for name, value in headers)
     standing = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in _STANDING)
     if upgrade:
         head = f"HTTP/1.1 101 UPGRADED\r\n{kind}Connection: Upgrade\r\nUpgrade: {upgrade}\r\n{standing}\r\n"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 from onggi.errors import InvalidParameter, TooLarge
+from onggi.server import versions
 from onggi.wire.base import Wire, decode
 
 JSON = "application/json"
@@ -76,7 +77,7 @@ class Exchange(Protocol):
         """The body as it arrives; says 100 Continue first where the client waits for that."""
         ...
 
-    async def hijack(self, content_type: str, upgrade: str) -> Hijacked:
+    async def hijack(self, upgrade: str, headers: tuple[tuple[str, str], ...]) -> Hijacked:
         """Write the 101 head (or the old 200, where `upgrade` is empty) and let go of the socket."""
         ...
 
@@ -96,6 +97,7 @@ class Request:
         "params",
         "path",
         "query_text",
+        "route",
         "version",
     )
 
@@ -115,6 +117,7 @@ class Request:
         self.engine = engine
         self.params: dict[str, str] = {}
         self.version = (0, 0)
+        self.route = ""  # the pattern of the path, as the table of operations has it
         self._exchange = exchange
         self._query: dict[str, list[str]] | None = None
 
@@ -191,6 +194,12 @@ class Request:
         """The body in pieces, for archives; back-pressure reaches the client."""
         return self._exchange.body()
 
+    # ---------------------------------------------------------------------------------- answer
+
+    def reply(self, value: object, status: int = 200) -> Response:
+        """A wire value, or a list of them, as the version that was asked for writes it."""
+        return Response(status, versions.body(self.method, self.route, self.version, value))
+
     # ---------------------------------------------------------------------------------- hijack
 
     @property
@@ -204,6 +213,10 @@ class Request:
         content_type = MULTIPLEXED_STREAM if multiplexed else RAW_STREAM
 
         async def take() -> Hijacked:
-            return await self._exchange.hijack(content_type, self.upgrade)
+            return await self._exchange.hijack(self.upgrade, (("Content-Type", content_type),))
 
         return take
+
+    async def change_protocol(self, upgrade: str, headers: tuple[tuple[str, str], ...]) -> Hijacked:
+        """Answer 101 with these headers; the connection is the caller's from here on."""
+        return await self._exchange.hijack(upgrade, headers)

@@ -17,6 +17,7 @@ SYSTEM: tuple[Entry, ...] = (
     ("GET", "/system/df", "usage:df"),
     ("GET", "/system/check", "checks:look"),  # ours alone
     ("POST", "/system/check", "checks:repair"),  # ours alone
+    ("GET", "/openapi.json", "system:openapi"),
     ("POST", "/auth", "later:registry"),
 )
 
@@ -47,6 +48,9 @@ CONTAINERS: tuple[Entry, ...] = (
     ("HEAD", "/containers/{id}/archive", "files:stat_archive"),
     ("PUT", "/containers/{id}/archive", "files:put_archive"),
     ("POST", "/commit", "images:commit"),
+    ("GET", "/containers/{id}/checkpoints", "later:checkpoints"),
+    ("POST", "/containers/{id}/checkpoints", "later:checkpoints"),
+    ("DELETE", "/containers/{id}/checkpoints/{checkpoint}", "later:checkpoints"),
 )
 
 EXEC: tuple[Entry, ...] = (

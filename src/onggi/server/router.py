@@ -29,6 +29,7 @@ _VERSIONED = re.compile(r"/v([0-9][0-9.]*)(/.*)")
 class _Route(NamedTuple):
     expression: re.Pattern[str]
     handler: str
+    pattern: str
 
 
 class Router:
@@ -39,7 +40,7 @@ class Router:
         self._handlers: dict[str, Handler] = {}
         for method, pattern, handler in table:
             key = (method, pattern.split("/")[1])
-            self._routes.setdefault(key, []).append(_Route(_expression(pattern), handler))
+            self._routes.setdefault(key, []).append(_Route(_expression(pattern), handler, pattern))
 
     def find(self, request: Request) -> Handler:
         """The handler; fills `version` and `params`. Raises NotFound, InvalidParameter (the version)."""
@@ -47,6 +48,7 @@ class Router:
         route, params = self._match(request.method, path)
         request.version = _check_version(version_text)
         request.params = params
+        request.route = route.pattern
         return self.resolve(route.handler)
 
     def _match(self, method: str, path: str) -> tuple[_Route, dict[str, str]]:

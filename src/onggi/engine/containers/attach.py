@@ -30,9 +30,10 @@ async def attach(
     stderr: bool = True,
     logs: bool = False,
     detach_keys: str = "",
+    framed: bool = True,
 ) -> None:
-    """Returns when the shim has the connection. A container that is not started gets its shim now, so that
-    nothing of its output is missed.
+    """Returns when the shim has the connection; without a terminal the output has stream heads if
+    `framed`. A container that is not started gets its shim now, so that nothing of its output is missed.
 
     Raises NoSuchContainer, Conflict (paused, restarting), InvalidParameter: all before the head is written.
     """
@@ -48,14 +49,14 @@ async def attach(
         taken = await hijack()
         with taken.sock:
             if logs:
-                await _replay(engine, container, taken, stdout=stdout, stderr=stderr)
+                await _replay(engine, container, taken, stdout=stdout, stderr=stderr, framed=framed)
             if shim is None:
                 return
             options = AttachOptions(
                 stdin=stdin and container.record.config.open_stdin,
                 stdout=stdout,
                 stderr=stderr,
-                framed=not container.record.config.tty,
+                framed=framed and not container.record.config.tty,
                 detach_keys=keys,
             )
             attached = await shim.attach(taken.sock, taken.early, options)
@@ -70,12 +71,12 @@ async def _watch(engine: Engine, container: Container, shim: Shim, attached: Att
 
 
 async def _replay(
-    engine: Engine, container: Container, taken: Hijacked, *, stdout: bool, stderr: bool
+    engine: Engine, container: Container, taken: Hijacked, *, stdout: bool, stderr: bool, framed: bool
 ) -> None:
     """What was said so far, from the log, before what is said from now on."""
     from onggi.engine.containers.logs import logs as read_logs  # the reader of logs is asked for rarely
 
-    chunks = await read_logs(engine, container.id, stdout=stdout, stderr=stderr)
+    chunks = await read_logs(engine, container.id, stdout=stdout, stderr=stderr, framed=framed)
     loop = asyncio.get_running_loop()
     async for chunk in chunks:
         await loop.sock_sendall(taken.sock, chunk)

@@ -31,8 +31,10 @@ async def logs(
     timestamps: bool = False,
     tail: str = "all",
     details: bool = False,
+    framed: bool = True,
 ) -> AsyncIterator[bytes]:
-    """Chunks of output, framed with Docker's stream heads unless the container has a terminal.
+    """Chunks of output, framed with Docker's stream heads unless the container has a terminal or `framed` is
+    false.
 
     Instants in ns, 0 for none; `tail` is a number, and anything else means all (Docker's rule).
     Raises NoSuchContainer, InvalidParameter, NotImplemented_.
@@ -51,7 +53,7 @@ async def logs(
         tail=int(tail) if tail.isdigit() else None,
         timestamps=timestamps,
         details=details,
-        framed=not container.record.config.tty,
+        framed=framed and not container.record.config.tty,
     )
     shim = container.shim if follow and container.running else None
     reader = await engine.offload(LogReader, engine.paths.log(container.id), selection)

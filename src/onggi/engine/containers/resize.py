@@ -11,9 +11,13 @@ if TYPE_CHECKING:
 
 
 async def resize(engine: Engine, name: str, *, rows: int, columns: int) -> None:
-    """Raises NoSuchContainer, Conflict (not running, no terminal)."""
+    """A container without a terminal has nothing to resize, and dockerd does not mind.
+
+    Raises NoSuchContainer, Conflict (not running).
+    """
     container = engine.containers.get(name)
     if not container.running or container.shim is None:
         raise Conflict(f"container {container.id} is not running")
-    await container.shim.resize(rows, columns)
+    if container.record.config.tty:
+        await container.shim.resize(rows, columns)
     engine.events.container("resize", container.record, height=str(rows), width=str(columns))

@@ -7,6 +7,7 @@ from onggi.engine.oci import process
 from onggi.engine.record import ContainerRecord
 from onggi.wire.containers import (
     ContainerSummary,
+    ContainerSummaryHealth,
     ContainerSummaryHostConfig,
     ContainerSummaryNetworkSettings,
     PortSummary,
@@ -36,7 +37,15 @@ def summary(
         ),
         network_settings=ContainerSummaryNetworkSettings(networks=endpoints(record)),
         mounts=[mount.point() for mount in record.mounts if mount.type != "tmpfs" or mount.from_mounts],
+        health=_health(record),
     )
+
+
+def _health(record: ContainerRecord) -> ContainerSummaryHealth:
+    """`none` where no check is configured, as dockerd writes it."""
+    if record.health is None:
+        return ContainerSummaryHealth(status="none")
+    return ContainerSummaryHealth(status=record.health.status, failing_streak=record.health.failing_streak)
 
 
 def command(record: ContainerRecord) -> str:

@@ -19,6 +19,7 @@ from onggi.engine.containers import stop as stop_
 from onggi.engine.containers import unpause as unpause_
 from onggi.engine.containers import update as update_
 from onggi.engine.containers import wait as wait_
+from onggi.server import older_requests
 from onggi.server.messages import JSON, Request, Response, Stream
 from onggi.wire.base import encode
 from onggi.wire.containers import ContainerCreateRequest, ContainerUpdateRequest, ContainerWaitResponse
@@ -34,19 +35,20 @@ async def list_(request: Request) -> Response:
         limit=request.number("limit"),
         size=request.flag("size"),
     )
-    return Response(body=encode(listed))
+    return request.reply(listed)
 
 
 async def create(request: Request) -> Response:
-    asked = await request.json(ContainerCreateRequest)
-    name, platform = request.text("name"), request.text("platform")
+    asked = older_requests.create(await request.json(ContainerCreateRequest), request.version)
+    name = request.text("name")
+    platform = request.text("platform") if request.version >= (1, 41) else ""
     created = await create_.create(request.engine, asked, name=name, platform=platform)
-    return Response(201, encode(created))
+    return request.reply(created, 201)
 
 
 async def inspect(request: Request) -> Response:
     shown = await inspect_.inspect(request.engine, request.params["id"], size=request.flag("size"))
-    return Response(body=encode(shown))
+    return request.reply(shown)
 
 
 async def start(request: Request) -> Response:
@@ -56,15 +58,13 @@ async def start(request: Request) -> Response:
 
 
 async def stop(request: Request) -> Response:
-    await stop_.stop(
-        request.engine, request.params["id"], timeout=_timeout(request), signal=request.text("signal")
-    )
+    await stop_.stop(request.engine, request.params["id"], timeout=_timeout(request), signal=_signal(request))
     return Response(NO_CONTENT)
 
 
 async def restart(request: Request) -> Response:
     await restart_.restart(
-        request.engine, request.params["id"], timeout=_timeout(request), signal=request.text("signal")
+        request.engine, request.params["id"], timeout=_timeout(request), signal=_signal(request)
     )
     return Response(NO_CONTENT)
 
@@ -72,6 +72,11 @@ async def restart(request: Request) -> Response:
 def _timeout(request: Request) -> int | None:
     """Seconds to wait before SIGKILL; None is the container's own."""
     return request.number("t") if request.text("t") else None
+
+
+def _signal(request: Request) -> str:
+    """The signal to stop with; before 1.42 always the container's own."""
+    return request.text("signal") if request.version >= (1, 42) else ""
 
 
 async def kill(request: Request) -> Response:
@@ -96,7 +101,7 @@ async def rename(request: Request) -> Response:
 
 async def update(request: Request) -> Response:
     asked = await request.json(ContainerUpdateRequest)
-    return Response(body=encode(await update_.update(request.engine, request.params["id"], asked)))
+    return request.reply(await update_.update(request.engine, request.params["id"], asked))
 
 
 async def remove(request: Request) -> Response:
@@ -110,8 +115,13 @@ async def remove(request: Request) -> Response:
     return Response(NO_CONTENT)
 
 
-async def wait(request: Request) -> Stream:
-    """The head goes out at once: a client starts the container only when it has seen it."""
+async def wait(request: Request) -> Response | Stream:
+    """The head goes out at once: a client starts the container only when it has seen it.
+
+    Before 1.30 it came with the body, and there was one condition.
+    """
+    if request.version < (1, 30):
+        return request.reply(await (await wait_.wait(request.engine, request.params["id"])))
     condition = request.text("condition", "not-running")
     ended = await wait_.wait(request.engine, request.params["id"], condition)
     return Stream(_one(ended), JSON)
@@ -122,4 +132,4 @@ async def _one(ended: Awaitable[ContainerWaitResponse]) -> AsyncIterator[bytes]:
 
 
 async def prune(request: Request) -> Response:
-    return Response(body=encode(await prune_.prune(request.engine, filters.parse(request.text("filters")))))
+    return request.reply(await prune_.prune(request.engine, filters.parse(request.text("filters"))))

@@ -10,13 +10,12 @@ from onggi.engine.containers import export as export_
 from onggi.errors import InvalidParameter
 from onggi.images.archive import PathStat
 from onggi.server.messages import TAR, Request, Response, Stream
-from onggi.wire.base import encode
 
 
 async def changes(request: Request) -> Response:
     """The list is null where nothing has changed, as dockerd's."""
     found = await diff_.diff(request.engine, request.params["id"])
-    return Response(body=encode(found or None))
+    return request.reply(found or None)
 
 
 async def export(request: Request) -> Stream:

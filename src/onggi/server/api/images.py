@@ -17,29 +17,32 @@ from onggi.engine.images import save as save_
 from onggi.engine.images import tag as tag_
 from onggi.errors import InvalidParameter, NotImplemented_
 from onggi.server.messages import TAR, Request, Response, Stream
-from onggi.wire.base import decode, encode
+from onggi.wire.base import decode
 from onggi.wire.containers import ContainerConfig
 from onggi.wire.images import CommitResponse
 
 
 async def list_(request: Request) -> Response:
     wanted = filters.parse(request.text("filters"))
-    if request.text("filter"):  # clients before 1.25: one name
+    if request.text("filter") and request.version <= (1, 40):  # one name, of clients before 1.25
         wanted["reference"] = [request.text("filter")]
     listed = await list__.list_(
-        request.engine, wanted, everything=request.flag("all"), shared_size=request.flag("shared-size")
+        request.engine,
+        wanted,
+        everything=request.flag("all"),
+        shared_size=request.version >= (1, 42) and request.flag("shared-size"),
     )
-    return Response(body=encode(listed))
+    return request.reply(listed)
 
 
 async def inspect(request: Request) -> Response:
     shown = await inspect_.inspect(request.engine, request.params["name"], platform=request.text("platform"))
-    return Response(body=encode(shown))
+    return request.reply(shown)
 
 
 async def history(request: Request) -> Response:
     name, platform = request.params["name"], request.text("platform")
-    return Response(body=encode(await history_.history(request.engine, name, platform=platform)))
+    return request.reply(await history_.history(request.engine, name, platform=platform))
 
 
 async def tag(request: Request) -> Response:
@@ -51,12 +54,12 @@ async def remove(request: Request) -> Response:
     lines = await remove_.remove(
         request.engine, request.params["name"], force=request.flag("force"), noprune=request.flag("noprune")
     )
-    return Response(body=encode(lines))
+    return request.reply(lines)
 
 
 async def prune(request: Request) -> Response:
     report = await prune_.prune(request.engine, filters.parse(request.text("filters")))
-    return Response(body=encode(report))
+    return request.reply(report)
 
 
 async def create(request: Request) -> Stream:
@@ -125,7 +128,7 @@ async def commit(request: Request) -> Response:
         pause=request.flag("pause", default=True),
         config=config,
     )
-    return Response(201, body=encode(CommitResponse(id=image_id)))
+    return request.reply(CommitResponse(id=image_id), 201)
 
 
 async def bootstrap(request: Request) -> Stream:

@@ -32,5 +32,13 @@ async def no_plugins(request: Request) -> Response:
     return Response(body=b"[]")
 
 
+async def checkpoints(request: Request) -> Response:
+    """Raises NotFound where there is no such container, before anything else."""
+    container = request.engine.containers.get(request.params["id"])
+    raise NotImplemented_(
+        f"container {container.id} cannot be checkpointed: this engine does not save the state of processes"
+    )
+
+
 async def swarm(request: Request) -> Response:
     raise NotImplemented_("this engine does not form swarms")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from onggi.engine import filters as filters_
 from onggi.engine.filters import Filters
 from onggi.engine.networks import connect as connect_
@@ -16,7 +14,6 @@ from onggi.engine.networks import list_ as list__
 from onggi.engine.networks import prune as prune_
 from onggi.engine.networks import remove as remove_
 from onggi.server.messages import Request, Response
-from onggi.wire.base import encode
 from onggi.wire.networks import (
     NetworkConnectRequest,
     NetworkCreateRequest,
@@ -32,7 +29,7 @@ async def list_(request: Request) -> Response:
     wanted = filters_.parse(request.text("filters"))
     filters_.check(wanted, FILTERS)
     listed = [network for network in await list__.list_(request.engine) if _passes(network, wanted)]
-    return Response(body=encode(listed))
+    return request.reply(listed)
 
 
 def _passes(network: NetworkInspect, wanted: Filters) -> bool:
@@ -55,14 +52,12 @@ def _any(wanted: Filters, name: str, holds: Callable[[str], bool]) -> bool:
 
 async def inspect(request: Request) -> Response:
     shown = await inspect_.inspect(request.engine, request.params["id"], scope=request.text("scope"))
-    if request.version < (1, 52):
-        shown = msgspec.structs.replace(shown, status=None)
-    return Response(body=encode(shown))
+    return request.reply(shown)
 
 
 async def create(request: Request) -> Response:
     asked = await request.json(NetworkCreateRequest)
-    return Response(201, encode(await create_.create(request.engine, asked)))
+    return request.reply(await create_.create(request.engine, asked), 201)
 
 
 async def remove(request: Request) -> Response:
@@ -84,4 +79,4 @@ async def disconnect(request: Request) -> Response:
 
 async def prune(request: Request) -> Response:
     report = await prune_.prune(request.engine, filters_.parse(request.text("filters")))
-    return Response(body=encode(report))
+    return request.reply(report)

@@ -8,9 +8,9 @@ from onggi.engine.exec_ import create as exec_create_
 from onggi.engine.exec_ import inspect as exec_inspect_
 from onggi.engine.exec_ import resize as exec_resize_
 from onggi.engine.exec_ import start as exec_start_
-from onggi.errors import InvalidParameter, NotImplemented_
+from onggi.errors import InvalidParameter
+from onggi.server import older_requests, websocket
 from onggi.server.messages import Request, Response
-from onggi.wire.base import encode
 from onggi.wire.containers import ExecCreateRequest, ExecStartRequest, IDResponse
 
 
@@ -30,8 +30,21 @@ async def attach(request: Request) -> None:
     )
 
 
-async def attach_websocket(request: Request) -> Response:
-    raise NotImplemented_("attaching over a WebSocket is not supported yet: use POST /containers/{id}/attach")
+async def attach_websocket(request: Request) -> None:
+    """The same over a WebSocket; before 1.42 always all streams. Output is not framed."""
+    chosen = request.version >= (1, 42)
+    await attach_.attach(
+        request.engine,
+        request.params["id"],
+        hijack=websocket.hijack(request),
+        stream=request.flag("stream", default=True),
+        stdin=request.flag("stdin") or not chosen,
+        stdout=request.flag("stdout") or not chosen,
+        stderr=request.flag("stderr") or not chosen,
+        logs=request.flag("logs"),
+        detach_keys=request.text("detachKeys"),
+        framed=False,
+    )
 
 
 async def resize(request: Request) -> Response:
@@ -41,11 +54,11 @@ async def resize(request: Request) -> Response:
 
 
 async def exec_create(request: Request) -> Response:
-    asked = await request.json(ExecCreateRequest)
+    asked = older_requests.exec_create(await request.json(ExecCreateRequest), request.version)
     if not asked.cmd:
         raise InvalidParameter("No exec command specified")
     exec_id = await exec_create_.create(request.engine, request.params["id"], asked)
-    return Response(201, encode(IDResponse(id=exec_id)))
+    return request.reply(IDResponse(id=exec_id), 201)
 
 
 async def exec_start(request: Request) -> Response | None:
@@ -63,7 +76,7 @@ async def exec_resize(request: Request) -> Response:
 
 
 async def exec_inspect(request: Request) -> Response:
-    return Response(body=encode(await exec_inspect_.inspect(request.engine, request.params["id"])))
+    return request.reply(await exec_inspect_.inspect(request.engine, request.params["id"]))
 
 
 def _size(request: Request) -> tuple[int, int]:

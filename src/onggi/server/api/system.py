@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
+
+from onggi import __version__
 from onggi.engine import clock, filters
 from onggi.engine.system import events as events_
 from onggi.engine.system import info as info_
 from onggi.engine.system import ping as ping_
 from onggi.engine.system import version as version_
 from onggi.errors import InvalidParameter
-from onggi.server.messages import Request, Response, Stream
-from onggi.wire.base import encode
+from onggi.server import versions
+from onggi.server.messages import JSON, Request, Response, Stream
+from onggi.server.router import VERSION_TEXT
 from onggi.wire.system import EventMessage
+
+JSON_LINES = "application/jsonl"
+NDJSON = "application/x-ndjson"
+SEQUENCE = "application/json-seq"
 
 _PING = (
     ("Cache-Control", "no-cache, no-store, must-revalidate"),
@@ -28,11 +36,11 @@ async def ping(request: Request) -> Response:
 
 
 async def info(request: Request) -> Response:
-    return Response(body=encode(await info_.info(request.engine)))
+    return request.reply(await info_.info(request.engine))
 
 
 async def version(request: Request) -> Response:
-    return Response(body=encode(await version_.version(request.engine)))
+    return request.reply(await version_.version(request.engine))
 
 
 async def events(request: Request) -> Stream:
@@ -44,9 +52,40 @@ async def events(request: Request) -> Stream:
         )
     wanted = filters.parse(request.text("filters"))
     found = await events_.events(request.engine, wanted, since=since, until=until)
-    return Stream(_lines(found))
+    content_type = _event_type(request)
+    return Stream(_events(request, found, b"\x1e" if content_type == SEQUENCE else b""), content_type)
 
 
-async def _lines(found: AsyncIterator[EventMessage]) -> AsyncIterator[bytes]:
-    async for event in found:
-        yield encode(event) + b"\n"
+def _event_type(request: Request) -> str:
+    """What the client accepts of the forms that its version has; JSON, as it always was, where it says
+    nothing.
+    """
+    accepted = [word.partition(";")[0].strip() for word in request.headers.get("accept", "").split(",")]
+    forms: tuple[str, ...] = (JSON_LINES,) if request.version >= (1, 53) else ()
+    forms += (NDJSON, SEQUENCE) if request.version >= (1, 52) else ()
+    return next((form for form in forms if form in accepted), JSON)
+
+
+async def _events(
+    request: Request, found: AsyncIterator[EventMessage], before: bytes
+) -> AsyncIterator[bytes]:
+    """One document a line; `before` is the record separator of RFC 7464."""
+    try:
+        async for event in found:
+            yield before + versions.body(request.method, request.route, request.version, event) + b"\n"
+    finally:
+        close = getattr(found, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def openapi(request: Request) -> Response:
+    """The description of what this engine serves."""
+    from onggi.server.description import facts, openapi  # rarely asked for: 160 documents
+    from onggi.server.operations import TABLE
+
+    served = [(method, path) for method, path, _ in TABLE]
+    described = openapi.document(
+        facts.load(), served, version=VERSION_TEXT, title=f"Onggi {__version__}, Engine API"
+    )
+    return Response(body=msgspec.json.encode(described))

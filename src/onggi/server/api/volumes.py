@@ -9,22 +9,21 @@ from onggi.engine.volumes import list_ as list__
 from onggi.engine.volumes import prune as prune_
 from onggi.engine.volumes import remove as remove_
 from onggi.server.messages import Request, Response
-from onggi.wire.base import encode
 from onggi.wire.volumes import VolumeCreateRequest
 
 
 async def list_(request: Request) -> Response:
     listed = await list__.list_(request.engine, filters.parse(request.text("filters")))
-    return Response(body=encode(listed))
+    return request.reply(listed)
 
 
 async def create(request: Request) -> Response:
     asked = await request.optional_json(VolumeCreateRequest)
-    return Response(201, encode(await create_.create(request.engine, asked)))
+    return request.reply(await create_.create(request.engine, asked), 201)
 
 
 async def inspect(request: Request) -> Response:
-    return Response(body=encode(await inspect_.inspect(request.engine, request.params["name"])))
+    return request.reply(await inspect_.inspect(request.engine, request.params["name"]))
 
 
 async def remove(request: Request) -> Response:
@@ -36,4 +35,4 @@ async def prune(request: Request) -> Response:
     """Before 1.42 every unused volume went, not the anonymous ones only."""
     wanted = filters.parse(request.text("filters"))
     report = await prune_.prune(request.engine, wanted, everything=request.version < (1, 42))
-    return Response(body=encode(report))
+    return request.reply(report)

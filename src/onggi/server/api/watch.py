@@ -7,12 +7,11 @@ from onggi.engine.containers import logs as logs_
 from onggi.engine.containers import stats as stats_
 from onggi.engine.containers import top as top_
 from onggi.server.messages import JSON, MULTIPLEXED_STREAM, RAW_STREAM, Request, Response, Stream
-from onggi.wire.base import encode
 
 
 async def top(request: Request) -> Response:
     found = await top_.top(request.engine, request.params["id"], ps_args=request.text("ps_args", "-ef"))
-    return Response(body=encode(found))
+    return request.reply(found)
 
 
 async def logs(request: Request) -> Stream:
@@ -23,7 +22,7 @@ async def logs(request: Request) -> Stream:
         stderr=request.flag("stderr"),
         follow=request.flag("follow"),
         since=clock.parse_instant(request.text("since")),
-        until=clock.parse_instant(request.text("until")),
+        until=clock.parse_instant(request.text("until")) if request.version >= (1, 35) else 0,
         timestamps=request.flag("timestamps"),
         tail=request.text("tail", "all"),
         details=request.flag("details"),
@@ -38,6 +37,6 @@ async def stats(request: Request) -> Stream:
         request.engine,
         request.params["id"],
         stream=request.flag("stream", default=True),
-        one_shot=request.flag("one-shot"),
+        one_shot=request.flag("one-shot") and request.version >= (1, 41),
     )
     return Stream(chunks, JSON)
