@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from onggi.server import older_requests, versions
+from onggi.server.description import facts
+from onggi.server.operations import TABLE
 from onggi.wire.base import decode
 from onggi.wire.containers import ContainerCreateRequest, ContainerInspectResponse, ExecCreateRequest
 from onggi.wire.images import ImageConfig, ImageInspect, ImageSummary
@@ -95,3 +97,12 @@ def test_an_older_exec() -> None:
     assert older_requests.exec_create(request, (1, 42)) is request
     oldest = older_requests.exec_create(request, (1, 24))
     assert (oldest.env, oldest.working_dir, oldest.console_size) == ([], "", None)
+
+
+def test_every_operation_of_the_table_is_described() -> None:
+    """A new route of Onggi's own gets its lines in server/description/onggi-api.txt."""
+    known = facts.load().operations
+    missing = [
+        f"{method} {path}" for method, path, _ in TABLE if method != "HEAD" and (method, path) not in known
+    ]
+    assert not missing
