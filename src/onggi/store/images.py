@@ -10,7 +10,7 @@ import msgspec
 
 from onggi.store.database import Database
 
-COLUMNS = "id, manifest, parent_id, created_at, tagged_at"
+COLUMNS = "id, manifest, parent_id, created_at, tagged_at, used_at"
 
 
 class ImageRow(msgspec.Struct, frozen=True):
@@ -21,6 +21,7 @@ class ImageRow(msgspec.Struct, frozen=True):
     parent_id: str | None
     created_at: int
     tagged_at: int
+    used_at: int = 0
 
 
 class NameRow(msgspec.Struct, frozen=True):
@@ -44,10 +45,17 @@ class LayerRow(msgspec.Struct, frozen=True):
 def insert(database: Database, row: ImageRow, *, chain_ids: list[str], blobs: list[str]) -> None:
     """Add an image with its layers, bottom first, and its blobs; one that is there already stays as it is."""
     with database.transaction():
-        sql = f"INSERT OR IGNORE INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"
-        if not database.write(sql, row.id, row.manifest, row.parent_id, row.created_at, row.tagged_at):
+        sql = f"INSERT OR IGNORE INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+        values = (row.id, row.manifest, row.parent_id, row.created_at, row.tagged_at, row.used_at)
+        if not database.write(sql, *values):
+            used(database, row.id, row.used_at)
             return
         _add_parts(database, row.id, chain_ids, blobs)
+
+
+def used(database: Database, image_id: str, at: int) -> None:
+    """Note that an image was used, or came again; one that is gone has no last use."""
+    database.write("UPDATE images SET used_at = max(used_at, ?) WHERE id = ?", at, image_id)
 
 
 def get(database: Database, image_id: str) -> ImageRow | None:

@@ -3,6 +3,7 @@
     state       key -> value                              'clean': 1 after an orderly close, 0 while open
     images      id (config digest), manifest digest       one row for each image that the engine knows
                  |-- parent_id        built or committed from (Docker's ParentId); null for a loaded one
+                 |-- used_at          when it came, or when a container of it was last started or ended
     names       name (canonical reference) -> image_id    docker.io/library/debian:12, or name@sha256:...
     blobs       (image_id, digest)                        of each image: manifest, configuration, layers
     stacks      (image_id, position) -> chain_id          the layers of each image, bottom first
@@ -121,4 +122,9 @@ CREATE TABLE roots (
 ) WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (FIRST,)
+LAST_USE = """
+ALTER TABLE images ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+UPDATE images SET used_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000000000;
+"""
+
+STEPS: tuple[str, ...] = (FIRST, LAST_USE)
