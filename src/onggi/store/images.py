@@ -33,7 +33,10 @@ class NameRow(msgspec.Struct, frozen=True):
 
 
 class LayerRow(msgspec.Struct, frozen=True):
-    """An unpacked layer; its snapshot's key is the chain id. `size` counts the bytes of its files."""
+    """An unpacked layer; its snapshot's key is the chain id. `size` counts the bytes of its files.
+
+    `blob` is empty for a layer of a build that nobody needed packed yet (images/layers.py).
+    """
 
     chain_id: str
     parent: str | None
@@ -134,6 +137,24 @@ def get_layer(database: Database, chain_id: str) -> LayerRow | None:
         "SELECT chain_id, parent, diff_id, blob, size FROM layers WHERE chain_id = ?", chain_id
     )
     return LayerRow(*row) if row else None
+
+
+def set_layer_blob(database: Database, chain_id: str, blob: str) -> None:
+    """Note that a layer has a packed form."""
+    database.write("UPDATE layers SET blob = ? WHERE chain_id = ?", blob, chain_id)
+
+
+def chain(database: Database, chain_id: str) -> list[LayerRow]:
+    """A layer and those below it, bottom first."""
+    rows = database.read(
+        "WITH RECURSIVE chain (chain_id, depth) AS ("
+        " SELECT chain_id, 0 FROM layers WHERE chain_id = ?"
+        " UNION ALL SELECT l.parent, depth + 1 FROM layers l JOIN chain c ON l.chain_id = c.chain_id"
+        " WHERE l.parent IS NOT NULL)"
+        " SELECT l.chain_id, l.parent, l.diff_id, l.blob, l.size FROM chain JOIN layers l USING (chain_id)"
+        " ORDER BY depth DESC", chain_id,
+    )  # fmt: skip
+    return [LayerRow(*row) for row in rows]
 
 
 def stack(database: Database, image_id: str) -> list[LayerRow]:

@@ -16,6 +16,10 @@
     networks    id, name unique -> record
     endpoints   id -> record                              a container's place in a network
     roots       (owner, kind, target)                     what else gc must keep: a build cache, a lease
+    cache       id, kind, state -> record                 the build cache: a step's result, or a directory
+                 |-- tree (the directory below build/), bytes on disk, boot (until its files are synced)
+    cache_keys  key -> record_id                          every key under which a result is found
+    cache_outputs (record_id, output) -> chain_id         the layers that a result ends in; '' is no layer
 
 A step is never edited once released: a change is a new step at the end, with a test that opens the old file.
 """
@@ -127,4 +131,35 @@ ALTER TABLE images ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
 UPDATE images SET used_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000000000;
 """
 
-STEPS: tuple[str, ...] = (FIRST, LAST_USE)
+BUILD_CACHE = """
+CREATE TABLE cache (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('making', 'ready', 'removing')),
+    tree TEXT NOT NULL,
+    description TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    boot TEXT NOT NULL,
+    record BLOB NOT NULL
+);
+CREATE INDEX cache_used ON cache (used_at);
+
+CREATE TABLE cache_keys (
+    key TEXT PRIMARY KEY,
+    record_id TEXT NOT NULL REFERENCES cache (id) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX cache_keys_record ON cache_keys (record_id);
+
+CREATE TABLE cache_outputs (
+    record_id TEXT NOT NULL REFERENCES cache (id) ON DELETE CASCADE,
+    output INTEGER NOT NULL,
+    chain_id TEXT NOT NULL,
+    PRIMARY KEY (record_id, output)
+) WITHOUT ROWID;
+CREATE INDEX cache_outputs_chain ON cache_outputs (chain_id);
+"""
+
+STEPS: tuple[str, ...] = (FIRST, LAST_USE, BUILD_CACHE)

@@ -12,6 +12,7 @@ import fcntl
 import os
 import stat
 
+from onggi.errors import InvalidParameter
 from onggi.images.snapshots.protocol import Mount
 from onggi.images.snapshots.rows import EMPTY, Rows
 
@@ -28,7 +29,9 @@ class Native(Rows):
     driver = "vfs"
     whiteouts = "delete"
 
-    def mounts(self, key: str) -> list[Mount]:
+    def mounts(self, key: str, *, over: str = "") -> list[Mount]:
+        if over:
+            raise InvalidParameter(f"snapshot {key}: nothing can lie between copies")
         return [(self.tree(key), "/", "bind", MS_BIND, "", 0, None, 0)]
 
     def view(self, name: str) -> list[Mount]:
