@@ -18,12 +18,16 @@ from onggi.images import instructions
 from onggi.images.changes import tree_changes
 from onggi.images.images import Images
 from onggi.images.import_ import diff_id_of
-from onggi.images.pack import Packed, Sink, pack, pack_changes
+from onggi.images.pack import Packed, pack, pack_changes
 from onggi.images.pipe import Pipe
 from onggi.images.staging import CHUNK_BYTES, NewImage, Staging
 from onggi.spec import image as documents
 from onggi.spec import platform as platforms
 from onggi.spec import timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from onggi.images.pack import Sink
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 

@@ -11,12 +11,12 @@ import msgspec
 
 from onggi.store.database import Database
 
-COLUMNS = "id, kind, state, tree, description, created_at, used_at, uses, bytes, boot, record"
+COLUMNS = "id, kind, state, tree, description, created_at, used_at, uses, size, boot, record"
 REGULAR = "regular"
 
 
 class CacheRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`bytes` are those on disk that this record alone brought. `boot`: the machine's boot in which it was
+    """`size` are the bytes on disk that this record alone brought. `boot`: the machine's boot in which it was
     made, as long as its files have not been synced; after a power cut such a record cannot be trusted.
     """
 
@@ -28,7 +28,7 @@ class CacheRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     used_at: int
     uses: int
-    bytes: int
+    size: int
     boot: str
     record: bytes
 
@@ -64,8 +64,8 @@ def set_state(database: Database, record_id: str, state: str) -> None:
     database.write("UPDATE cache SET state = ? WHERE id = ?", state, record_id)
 
 
-def set_bytes(database: Database, record_id: str, size: int) -> None:
-    database.write("UPDATE cache SET bytes = ? WHERE id = ?", size, record_id)
+def set_size(database: Database, record_id: str, size: int) -> None:
+    database.write("UPDATE cache SET size = ? WHERE id = ?", size, record_id)
 
 
 def set_record(database: Database, record_id: str, record: bytes) -> None:

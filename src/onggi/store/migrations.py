@@ -17,7 +17,7 @@
     endpoints   id -> record                              a container's place in a network
     roots       (owner, kind, target)                     what else gc must keep: a build cache, a lease
     cache       id, kind, state -> record                 the build cache: a step's result, or a directory
-                 |-- tree (the directory below build/), bytes on disk, boot (until its files are synced)
+                 |-- tree (the directory below build/), size on disk, boot (until its files are synced)
     cache_keys  key -> record_id                          every key under which a result is found
     cache_outputs (record_id, output) -> chain_id         the layers that a result ends in; '' is no layer
 
@@ -141,7 +141,7 @@ CREATE TABLE cache (
     created_at INTEGER NOT NULL,
     used_at INTEGER NOT NULL,
     uses INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
+    size INTEGER NOT NULL,
     boot TEXT NOT NULL,
     record BLOB NOT NULL
 );
