@@ -68,6 +68,12 @@ def set_size(database: Database, record_id: str, size: int) -> None:
     database.write("UPDATE cache SET size = ? WHERE id = ?", size, record_id)
 
 
+def finish(database: Database, record_id: str, size: int, description: str) -> None:
+    """A directory is whole."""
+    sql = "UPDATE cache SET state = 'ready', size = ?, description = ? WHERE id = ?"
+    database.write(sql, size, description, record_id)
+
+
 def set_record(database: Database, record_id: str, record: bytes) -> None:
     database.write("UPDATE cache SET record = ? WHERE id = ?", record, record_id)
 
