@@ -173,6 +173,8 @@ def _place(child: Child, each: Mount, tree_fd: int) -> None:
     _, target, fstype, flags, _, propagation, _, extra = each
     directory = fstype != "bind" or inside.is_directory(tree_fd)
     try:
+        if fstype in ("proc", "sysfs"):
+            inside.refuse_link(child.root_fd, target)
         place_fd = inside.place(child.root_fd, target, directory=directory)
         if extra & EXTRA_TMPCOPYUP:
             copyup.copy(place_fd, tree_fd)
