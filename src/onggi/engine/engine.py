@@ -6,6 +6,7 @@
       database    every object and its owner           store/database.py
       images      names and contents of images         images/
       snapshots   directory trees                      images/snapshots/
+      volumes     who uses them now                  volumes/mounted.py
       networks    bridge, host and none                networks/table.py
       zygote      spawns a shim for each run           shims.py
       cgroups     which controllers lie where          runtime/cgroups/
@@ -25,7 +26,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from onggi.engine.containers.table import Containers
@@ -34,6 +35,7 @@ from onggi.engine.exec_.table import Execs
 from onggi.engine.networks.table import Networks
 from onggi.engine.offload import Offload
 from onggi.engine.shims import Zygote
+from onggi.engine.volumes.mounted import Volumes
 from onggi.errors import OnggiError
 from onggi.images.images import Images
 from onggi.runtime import cgroups
@@ -63,15 +65,11 @@ class Engine:
         self.trash.work_behind()
         self.containers = Containers(database)
         self.execs = Execs()
+        self.volumes = Volumes()
         self.events = Events()
         self.offload = Offload(config.workers)
         self.closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._before_close: list[Callable[[], Awaitable[None]]] = []
-
-    def before_close(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Floors above end what they have running on this engine before it closes."""
-        self._before_close.append(work)
 
     def task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start background work that the engine holds on to and cancels when it closes."""
@@ -101,8 +99,6 @@ class Engine:
         if self.closing:
             return
         self.closing = True
-        for work in self._before_close:
-            await work()
         self.events.close()
         for task in list(self._tasks):
             task.cancel()

@@ -33,17 +33,24 @@ class HealthState(msgspec.Struct, frozen=True, kw_only=True):
 class MountRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One mount that the user or the image asked for; `anonymous` volumes go with `rm -v` and `--rm`."""
 
-    type: str  # bind, volume, tmpfs
-    source: str  # host path; empty for tmpfs
+    type: str  # bind, volume, tmpfs, image
+    source: str  # host path, empty for tmpfs; an image's name as the user wrote it
     target: str
     name: str = ""  # of the volume
     read_only: bool = False
     propagation: str = ""
     mode: str = ""  # as the user wrote it: "ro,z"
     recursive: bool = True
+    read_only_top: bool = False  # what is mounted below a read-only bind stays writable
     no_copy: bool = False
     anonymous: bool = False
-    subpath: str = ""
+    subpath: str = ""  # of a volume or an image; looked up at each start, by the kernel
+    image_id: str = ""  # of an image mount
+    image_top: str = ""  # its topmost layer
+    mounted: bool = False  # a volume with mount options: volumes/mounted.py
+    overlay: bool = False  # copy-on-write: changes go to the container's directory
+    idmap: str = ""  # containers/idmaps.py
+    exclude: tuple[str, ...] = ()  # below the target: what shows there what the image has
     tmpfs_data: str = ""  # options of mount(8): "size=64m,mode=1777,noexec"
     from_mounts: bool = False  # given with --mount or Mounts, so inspect shows it in HostConfig.Mounts
 

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 import secrets
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from onggi import failpoints
 from onggi.engine import (
@@ -26,7 +26,7 @@ from onggi.engine import (
     run_paths,
     start_errors,
 )
-from onggi.engine.containers import etc_files
+from onggi.engine.containers import etc_files, mount_sources
 from onggi.engine.containers.table import Exit
 from onggi.engine.networks import attach as network_attach
 from onggi.engine.networks import detach as network_detach
@@ -35,11 +35,11 @@ from onggi.engine.networks import names as network_names
 from onggi.engine.oci import document
 from onggi.engine.shims import Stdio
 from onggi.engine.status import Event, Status, after
+from onggi.engine.volumes import mounted
 from onggi.errors import OnggiError, StartFailed
 from onggi.kernel import mounts as kernel_mounts
 from onggi.runtime import cgroups, compile
 from onggi.spawn.plan import StepFailed
-from onggi.store import images as image_rows
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from onggi.engine.networks.attach import Attachment
     from onggi.engine.record import ContainerRecord
     from onggi.engine.shims import ExitRecord, Shim
-    from onggi.spawn.plan import Mount
 
 RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
@@ -65,7 +64,6 @@ async def begin(engine: Engine, container: Container) -> None:
     except BaseException as error:
         await _undo(engine, container, error)
         raise
-    image_rows.used(engine.database, container.record.image_id, clock.now())
     engine.events.container("start", container.record)
     watch(engine, container)
 
@@ -75,6 +73,7 @@ async def _begin(engine: Engine, container: Container) -> None:
     network = None
     spawning = asyncio.ensure_future(waiting_shim(engine, container))  # while the plan is made
     try:
+        await mounted.hold_all(engine, record)
         network = await _attach_network(engine, container)
         failpoints.hit("start.network-attached")
         plan = await engine.offload(_prepare, engine, container.record, network)
@@ -120,6 +119,7 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
         await container.shim.quit()
         container.shim = None
     await network_detach.detach(engine, container.record)
+    await mounted.release_all(engine, container.record)
     try:
         group = run_paths.cgroup(engine, container.record)
         await engine.offload(cgroups.open(engine.cgroups, group).remove)
@@ -159,13 +159,14 @@ def _prepare(engine: Engine, record: ContainerRecord, network: Attachment | None
 def _compile(engine: Engine, record: ContainerRecord, network: Attachment | None) -> dict[str, object]:
     """Blocking: the plan of this run. Raises InvalidParameter, Conflict, System."""
     root_mounts = engine.snapshots.mounts(record.snapshot)
+    user = image_users.of_container(engine, record, record.config.user, record.host_config.group_add)
     facts = document.Facts(
         rootfs=engine.paths.rootfs(record.id),
         cgroups_path=run_paths.cgroup(engine, record),
-        user=image_users.of_container(engine, record, record.config.user, record.host_config.group_add),
+        user=user,
         hostname=run_joins.hostname(engine, record),
         etc=etc_files.mounts(run_joins.etc_dir(engine, record)),
-        mounts=record.mounts,
+        mounts=mount_sources.shown(engine, record, (user.uid, user.gid)),
         joined=run_joins.joined(engine, record, network.netns_path if network else ""),
         shm_path=run_joins.shm_path(engine, record),
         init=run_joins.init(engine, record),
@@ -175,7 +176,7 @@ def _compile(engine: Engine, record: ContainerRecord, network: Attachment | None
         wanted,
         container_id=record.id,
         bundle_dir=engine.paths.container_dir(record.id),
-        root_mounts=cast("list[Mount]", root_mounts),
+        root_mounts=root_mounts,
         layout=engine.cgroups,
     )
 
@@ -240,6 +241,7 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
     await network_detach.detach(engine, container.record)
     if not undone or container.record.host_config.ipc_mode == "shareable":
         await engine.offload(_clean_up, engine, container.record)
+    await mounted.release_all(engine, container.record)
     failpoints.hit("exit.network-detached")
     delay = restart_policy.delay(container.record, exit_)
     container.update(
@@ -251,7 +253,6 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
         error=exit_.error,
         **network_detach.cleared(container.record),
     )
-    image_rows.used(engine.database, container.record.image_id, exit_.finished_at)
     failpoints.hit("exit.row-written")
     if exit_.oom_killed:
         engine.events.container("oom", container.record)

@@ -27,6 +27,7 @@ from onggi.images.tree import RESOLVE, Tree, clean
 from onggi.kernel import mounts as kernel
 from onggi.kernel import namespaces
 from onggi.kernel.files import openat2
+from onggi.spawn.mounting import detached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from onggi.images.snapshots.protocol import Mount
 
-    Bind = tuple[str, str, bool]
+    Bind = tuple[Mount, Sequence[str]]
 
 DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 PAGE = 4096
@@ -46,8 +47,8 @@ COVERED = "/dev"
 def open_root(mounts: Sequence[Mount], binds: Sequence[Bind] = ()) -> int:
     """A descriptor (O_PATH) of a root made of a snapshot's mounts; the caller closes it.
 
-    `binds` are (host path, path in the container, read-only), mounted in order on top; a missing mount
-    point is made where the snapshot is writable. Raises OSError.
+    `binds` are mounts with the paths below each that go on showing what was there before, made in order on
+    top; a missing mount point is made where the snapshot is writable. Raises OSError.
     """
     return _in_own_mounts(lambda: _assemble(mounts, binds), unshare=namespaces.CLONE_NEWNS)
 
@@ -93,25 +94,20 @@ def _in_own_mounts(work: Callable[[], int], *, unshare: int) -> int:
 
 def _assemble(mounts: Sequence[Mount], binds: Sequence[Bind]) -> int:
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
-    sources = [(_reach(source), target, read_only) for source, target, read_only in binds]
+    trees = [detached(mount) for mount, _ in binds]  # before anything is covered
     try:
         for mount in mounts:
             _cover(mount)
         root_fd = os.open(COVERED, DIRECTORY)
         try:
-            for fd, target, read_only in sources:
-                _bind(root_fd, fd, target, read_only)
+            for tree_fd, (mount, kept) in zip(trees, binds, strict=True):
+                _bind(root_fd, tree_fd, mount[1], kept)
             return kernel.clone_tree(root_fd, recursive=True)
         finally:
             os.close(root_fd)
     finally:
-        for fd, _, _ in sources:
-            os.close(fd)
-
-
-def _reach(source: str) -> int:
-    """The source of a bind, before anything is covered."""
-    return os.open(source, os.O_PATH | os.O_CLOEXEC)
+        for tree_fd in trees:
+            os.close(tree_fd)
 
 
 def _cover(mount: Mount) -> None:
@@ -148,16 +144,29 @@ def _options(data: str) -> list[tuple[str, str | None]]:
     return options
 
 
-def _bind(root_fd: int, source_fd: int, target: str, read_only: bool) -> None:
-    target_fd = _mount_point(root_fd, source_fd, os.fsencode(target))
+def _bind(root_fd: int, tree_fd: int, target: str, kept: Sequence[str]) -> None:
+    shown = []
     try:
-        tree_fd = kernel.clone_tree(source_fd, recursive=True)
-        try:
-            if read_only:
-                kernel.mount_setattr(tree_fd, set_=kernel.MOUNT_ATTR_RDONLY)
-            kernel.move_mount(tree_fd, target_fd)
-        finally:
-            os.close(tree_fd)
+        for path in kept:
+            shown.append((path, _clone(root_fd, os.fsencode(path))))
+        _attach(root_fd, tree_fd, target)
+        for path, fd in shown:
+            _attach(root_fd, fd, path)
+    finally:
+        for _, fd in shown:
+            os.close(fd)
+
+
+def _clone(root_fd: int, path: bytes) -> int:
+    """What a directory shows now, made where it is missing."""
+    with Tree(root_fd) as tree:
+        return kernel.clone_tree(tree.parent(clean(path)), recursive=True)
+
+
+def _attach(root_fd: int, tree_fd: int, target: str) -> None:
+    target_fd = _mount_point(root_fd, tree_fd, os.fsencode(target))
+    try:
+        kernel.move_mount(tree_fd, target_fd)
     finally:
         os.close(target_fd)
 

@@ -46,6 +46,9 @@ _close_range = syscall("close_range", ctypes.c_uint, ctypes.c_uint, ctypes.c_uin
 _fstatfs = syscall("fstatfs", ctypes.c_int, ctypes.c_void_p)
 _syncfs = syscall("syncfs", ctypes.c_int)
 _faccessat2 = syscall("faccessat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_int, path=1)
+_renameat2 = syscall(
+    "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, path=3
+)
 
 
 def openat2(
@@ -103,6 +106,12 @@ def filesystem_type(fd: int) -> int:
 def syncfs(fd: int) -> None:
     """Everything written so far to the file system that `fd` is on is on its device. syncfs(2)"""
     _syncfs(fd)
+
+
+def rename_new(name: str | bytes, source_fd: int, target_fd: int) -> None:
+    """Move a name from one directory to another, never over one that is there (FileExistsError)."""
+    raw = encode(name)
+    _renameat2(source_fd, raw, target_fd, raw, 1)  # RENAME_NOREPLACE
 
 
 def reopen(fd: int, flags: int) -> int:

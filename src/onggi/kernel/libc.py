@@ -33,7 +33,7 @@ _X86_64 = {
     "mount": 165, "umount2": 166, "sethostname": 170, "setdomainname": 171, "add_key": 248, "keyctl": 250,
     "ioprio_set": 251, "ioprio_get": 252, "mknodat": 259, "unshare": 272, "signalfd4": 289,
     "prlimit64": 302, "setns": 308, "sched_setattr": 314, "sched_getattr": 315, "seccomp": 317,
-    "memfd_create": 319, "bpf": 321,
+    "renameat2": 316, "memfd_create": 319, "bpf": 321,
 }  # fmt: skip
 _GENERIC = {
     "ioctl": 29, "getpid": 172, "clone": 220, "fcntl": 25, "getgroups": 158, "setgroups": 159,
@@ -43,7 +43,7 @@ _GENERIC = {
     "mount": 40, "umount2": 39, "sethostname": 161, "setdomainname": 162, "add_key": 217, "keyctl": 219,
     "ioprio_set": 30, "ioprio_get": 31, "mknodat": 33, "unshare": 97, "signalfd4": 74,
     "prlimit64": 261, "setns": 268, "sched_setattr": 274, "sched_getattr": 275, "seccomp": 277,
-    "memfd_create": 279, "bpf": 280,
+    "renameat2": 276, "memfd_create": 279, "bpf": 280,
 }  # fmt: skip
 _COMMON = {
     "pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431,

@@ -11,7 +11,7 @@ import os
 import select
 
 from onggi.kernel import mounts, namespaces, processes
-from onggi.spawn import hooks
+from onggi.spawn import hooks, inside
 from onggi.spawn.plan import StepFailed
 from onggi.spawn.state import failure
 
@@ -127,9 +127,10 @@ def _oom_score_adj(parent: Parent, score: int) -> None:
     write_file(path, str(score))
 
 
-def _tree(parent: Parent, slot: str, source: str, recursive: bool, uid_map: str, gid_map: str) -> None:
-    flags = mounts.OPEN_TREE_CLONE | (mounts.AT_RECURSIVE if recursive else 0)
-    tree_fd = mounts.open_tree(mounts.AT_FDCWD, source, flags)
+def _tree(
+    parent: Parent, slot: str, source: str, recursive: bool, uid_map: str, gid_map: str, below: str = ""
+) -> None:
+    tree_fd = inside.clone_below(source, below, recursive=recursive)
     parent.slots[slot] = tree_fd
     if uid_map:
         userns_fd = mapped_namespace(uid_map, gid_map)

@@ -12,7 +12,8 @@ import errno
 import os
 import stat
 
-from onggi.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
+from onggi.kernel import mounts
+from onggi.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 
 _MAX_LINKS = 40
 
@@ -31,20 +32,6 @@ def place(root_fd: int, path: str, *, directory: bool) -> int:
     if directory:
         return make_directory(root_fd, path)
     return _make_file(root_fd, path)
-
-
-def refuse_link(root_fd: int, path: str) -> None:
-    """A /proc or /sys that is a link is an image's trick: another container that shares its target could turn
-    it round between the mount and the masks on it (CVE-2019-19921, CVE-2023-27561, CVE-2023-28642).
-    """
-    try:
-        fd = openat2(root_fd, path, os.O_PATH | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return
-    kind = os.fstat(fd).st_mode
-    os.close(fd)
-    if not stat.S_ISDIR(kind):
-        raise OSError(errno.ENOTDIR, "must be mounted on an ordinary directory")
 
 
 def make_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
@@ -134,6 +121,33 @@ def parent_of(root_fd: int, path: str) -> tuple[int, str]:
     """(descriptor of the directory, made where missing, last name) of a path."""
     parent, _, name = path.rstrip("/").rpartition("/")
     return place(root_fd, parent or "/", directory=True), name
+
+
+def clone_below(source: str, below: str, *, recursive: bool) -> int:
+    """A detached copy of the mount at a host path, or of what is `below` it."""
+    if not below:
+        flags = mounts.OPEN_TREE_CLONE | (mounts.AT_RECURSIVE if recursive else 0)
+        return mounts.open_tree(mounts.AT_FDCWD, source, flags)
+    top_fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return clone_of(top_fd, below, recursive=recursive)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{source}/{below}") from None
+    finally:
+        os.close(top_fd)
+
+
+def clone_of(top_fd: int, below: str, *, recursive: bool) -> int:
+    """A detached copy of what is `below` an open directory.
+
+    Containers may write there: the path is resolved with the directory as the root, and what was found is
+    what is copied, whoever renames meanwhile (CVE-2021-25741: a subpath that was exchanged for a link).
+    """
+    found_fd = openat2(top_fd, below, os.O_PATH, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    try:
+        return mounts.clone_tree(found_fd, recursive=recursive)
+    finally:
+        os.close(found_fd)
 
 
 def is_directory(fd: int) -> bool:

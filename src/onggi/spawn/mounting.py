@@ -14,7 +14,7 @@ from onggi.kernel import files, mounts
 from onggi.kernel.mounts import AT_FDCWD, MS_REC, MS_SLAVE, make_filesystem, mount_setattr, move_mount
 from onggi.kernel.namespaces import CLONE_NEWNS, setns
 from onggi.spawn import copyup, inside, overlay
-from onggi.spawn.plan import EXTRA_CLEAR, EXTRA_RECURSIVE_CLEAR, EXTRA_TMPCOPYUP
+from onggi.spawn.plan import EXTRA_CLEAR, EXTRA_RECURSIVE_CLEAR, EXTRA_TMPCOPYUP, SUBDIR
 from onggi.spawn.state import Child
 
 TYPE_CHECKING = False
@@ -96,7 +96,7 @@ def host_root(child: Child, path: str, root_mounts: tuple[Mount, ...]) -> None:
         move_mount(tree_fd, place_fd)
         child.root_fd = tree_fd
     for each in root_mounts:
-        tree_fd = _detached(each)
+        tree_fd = detached(each)
         move_mount(tree_fd, place_fd)
         place_fd = child.root_fd = tree_fd
 
@@ -113,19 +113,17 @@ def _make_parent_private(path: str) -> None:
         path = path.rstrip("/").rpartition("/")[0] or "/"
 
 
-def stage(_: Child, path: str, each: Mount) -> None:
-    """A mount on a directory of the host's tree, which we alone see: a source of later binds."""
-    place_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    tree_fd = _detached(each)
-    move_mount(tree_fd, place_fd)
-    os.close(tree_fd)
-    os.close(place_fd)
-
-
 def mount(child: Child, *fields: object) -> None:
     """One mount of the container, in the place that its target is."""
     each: Mount = fields  # type: ignore[assignment]
-    _place(child, each, _detached(each))
+    _place(child, each, detached(each))
+
+
+def keep(child: Child, slot: str, path: str) -> None:
+    """Hold on to what a directory of the root shows now; "mount-slot" shows it again above a mount."""
+    place_fd = inside.place(child.root_fd, path, directory=True)
+    child.slots[slot] = mounts.clone_tree(place_fd, recursive=True)
+    os.close(place_fd)
 
 
 def mount_slot(child: Child, slot: str, each: Mount) -> None:
@@ -135,20 +133,40 @@ def mount_slot(child: Child, slot: str, each: Mount) -> None:
     _place(child, each, tree_fd)
 
 
-def _detached(each: Mount) -> int:
+def detached(each: Mount) -> int:
+    """A mount that no path leads to yet, with its attributes; the caller places it. Raises OSError."""
     source, _, fstype, flags, data, _, _, _ = each
+    data, _, below = data.partition(SUBDIR)
     if fstype == "bind":
-        tree_flags = mounts.OPEN_TREE_CLONE | (mounts.AT_RECURSIVE if flags & MS_REC else 0)
-        tree_fd = mounts.open_tree(AT_FDCWD, source, tree_flags)
+        tree_fd = inside.clone_below(source, below, recursive=bool(flags & MS_REC))
         _set_attributes(tree_fd, each)
         return tree_fd
     if fstype == "overlay":
-        return overlay.detached(source, data, attributes(flags))
+        tree_fd = overlay.detached(source, data.rstrip(","), attributes(flags))
+        return _only(tree_fd, below) if below else tree_fd
     options = split_options(data)
     for flag, word in _OPTIONS:
         if flags & flag:
             options.append((word, None))
     return make_filesystem(fstype, source, options, attributes(flags))
+
+
+def _only(tree_fd: int, below: str) -> int:
+    """A directory of a detached mount by itself. Takes `tree_fd`.
+
+    Before Linux 6.15 a mount that is nowhere cannot be copied (EINVAL), so for a moment it lies upon "/" of
+    this mount namespace, which nobody's root or working directory notices.
+    """
+    slash_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        move_mount(tree_fd, slash_fd)
+        try:
+            return inside.clone_of(tree_fd, below, recursive=False)
+        finally:
+            mounts.umount2(f"/proc/self/fd/{tree_fd}", mounts.MNT_DETACH)
+    finally:
+        os.close(slash_fd)
+        os.close(tree_fd)
 
 
 def _set_attributes(tree_fd: int, each: Mount) -> None:
@@ -173,8 +191,6 @@ def _place(child: Child, each: Mount, tree_fd: int) -> None:
     _, target, fstype, flags, _, propagation, _, extra = each
     directory = fstype != "bind" or inside.is_directory(tree_fd)
     try:
-        if fstype in ("proc", "sysfs"):
-            inside.refuse_link(child.root_fd, target)
         place_fd = inside.place(child.root_fd, target, directory=directory)
         if extra & EXTRA_TMPCOPYUP:
             copyup.copy(place_fd, tree_fd)

@@ -27,7 +27,8 @@ Steps of the parent (spawn/host.py)
     rmdir path                         may be gone; waits a little while a cgroup still empties
     id-map uid_map gid_map groups      /proc/PID/uid_map and gid_map; `groups` false: setgroups denied first
     oom-score-adj n                    /proc/PID/oom_score_adj
-    tree slot source recursive uid_map gid_map   a detached, where maps are given idmapped, copy of a mount
+    tree slot source recursive uid_map gid_map below   a detached, where maps are given idmapped, copy of
+    a mount, or of what is `below` it
     hook kind path args env timeout before after   state on stdin: before + pid + after (timeout in s, 0:
     none)
     cgroup-device path program         a BPF device program onto a version 2 cgroup
@@ -40,10 +41,10 @@ Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     keyring name                       a session keyring of its own
     host-root path mounts              the root of a container without a mount namespace
     root path mounts propagation       the root: mounts (target "/") on path, else path bound onto itself
-    stage path MOUNT                   one mount, on a directory of the host's tree as we alone see it
-    secret-file path data mode uid gid a new file in a staged tmpfs; its bytes are on no disk
     mount MOUNT                        one mount, below the root
-    mount-slot slot MOUNT              the same with the detached copy that the step "tree" made
+    mount-slot slot MOUNT              the same with the detached copy that the step "tree" or "keep" made
+    keep slot path                     a detached copy of a directory of the root (made where missing), to be
+                                       shown again when a mount has covered it
     mount-readonly path                a mount that was filled becomes read-only
     link text path                     a symbolic link; an existing name stays
     node path mode device uid gid      a device node; bound from the host's where mknod is refused
@@ -92,6 +93,8 @@ EXTRA_CLEAR = 48  # attributes to clear on this mount alone
 EXTRA_TMPCOPYUP = 1 << 72
 EXTRA_RECURSIVE_IDMAP = 1 << 73
 
+SUBDIR = "X-mount.subdir="  # mount(8)'s word
+
 
 def mount(
     source: str,
@@ -108,6 +111,8 @@ def mount(
 
     fstype "bind" has a host path as source (MS_REC in flags: with everything below it). `data` are the file
     system's own options, joined by commas; in overlay's `lowerdir` a backslash protects `,` and `:`.
+    `data` of a bind and of an overlay may end in SUBDIR and a path: that directory alone is mounted, looked
+    up as if the source were the root.
     `idmap` is (uid_map, gid_map) in the form of /proc/PID/uid_map.
     """
     return (source, target, fstype, flags, data, propagation, idmap, extra)

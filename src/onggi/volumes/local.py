@@ -1,10 +1,11 @@
 """The local volume driver: a directory for each volume.
 
     volumes/NAME/_data      what containers see; root:root, 0755 until the image's content is copied up
+                 _filling, _filled      on the way there (filling.py)
 
 A name becomes a path only after `check_name`. Removal renames into trash/ first (store/trash.py), so a volume
 is gone at once, and a crash leaves nothing but trash. Blocking.
-Not here: rows, owners, containers (engine/volumes/).
+Not here: rows, owners, containers (engine/volumes/), volumes that are mounts (mounting.py).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from __future__ import annotations
 import os
 import re
 
-from onggi.errors import InvalidParameter, NotImplemented_
+from onggi.errors import InvalidParameter, System
 from onggi.paths import Paths
 from onggi.store.trash import Trash
+from onggi.volumes import mounting
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _NAME_BYTES = 255
-_MOUNT_OPTIONS = frozenset({"type", "o", "device", "size"})  # dockerd's local driver has these
 
 
 def check_name(name: str) -> None:
@@ -32,16 +33,6 @@ def check_name(name: str) -> None:
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. '
             "If you intended to pass a host directory, use absolute path"
-        )
-
-
-def check_options(name: str, options: dict[str, str]) -> None:
-    """Raises for driver options: none is known but dockerd's mount options, which are not done yet."""
-    for option in options:
-        if option not in _MOUNT_OPTIONS:
-            raise InvalidParameter(f'create {name}: invalid option: "{option}"')
-        raise NotImplemented_(
-            f"create {name}: option {option}: volumes that are mounts are not supported yet"
         )
 
 
@@ -59,8 +50,22 @@ def make(paths: Paths, name: str) -> str:
 
 
 def move_away(paths: Paths, name: str) -> str | None:
-    """Take the volume's directory out of its place; the path in the trash, which is to be deleted."""
-    return Trash(paths.trash_dir).move(f"{paths.volumes_dir}/{name}")
+    """Take the volume's directory out of its place; the path in the trash, which is to be deleted.
+
+    What is mounted on it is unmounted first: deleting it would delete what is mounted. Raises System where
+    something still is.
+    """
+    mounting.unmount(paths, name)
+    away = Trash(paths.trash_dir).move(f"{paths.volumes_dir}/{name}")
+    if away is not None and any(f"{place}/".startswith(f"{away}/") for place in mounting.mounted()):
+        raise System(f"remove {name}: something is mounted below {away}, which is left as it is")
+    return away
+
+
+def rename(paths: Paths, name: str, new: str) -> None:
+    """Give the volume's directory another name; done already is no fault."""
+    if not os.path.isdir(f"{paths.volumes_dir}/{new}"):
+        os.rename(f"{paths.volumes_dir}/{name}", f"{paths.volumes_dir}/{new}")
 
 
 def names(paths: Paths) -> list[str]:
@@ -72,10 +77,15 @@ def names(paths: Paths) -> list[str]:
 
 
 def usage_bytes(directory: str) -> int:
-    """What du(1) says: allocated blocks, each inode once; files that vanish meanwhile do not count."""
+    """What `du -x` says: allocated blocks, each inode once, the directory itself too, and nothing that is
+    mounted below; files that vanish meanwhile do not count."""
+    try:
+        top = os.stat(directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return 0
     seen: set[tuple[int, int]] = set()
     waiting = [directory]
-    size = 0
+    size = top.st_blocks * 512
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
@@ -83,6 +93,8 @@ def usage_bytes(directory: str) -> int:
         except (FileNotFoundError, NotADirectoryError):
             continue
         for path, facts in found:
+            if facts.st_dev != top.st_dev:
+                continue
             if (facts.st_dev, facts.st_ino) not in seen:
                 seen.add((facts.st_dev, facts.st_ino))
                 size += facts.st_blocks * 512

@@ -56,6 +56,9 @@ class MountsBindOptions(Wire, frozen=True, kw_only=True):
         "create_mountpoint",
         "read_only_non_recursive",
         "read_only_force_recursive",
+        "copy_on_write",
+        "idmap",
+        "exclude",
     )
 
     propagation: str = field(name="Propagation", default="")
@@ -63,6 +66,9 @@ class MountsBindOptions(Wire, frozen=True, kw_only=True):
     create_mountpoint: bool = field(name="CreateMountpoint", default=False)
     read_only_non_recursive: bool = field(name="ReadOnlyNonRecursive", default=False)
     read_only_force_recursive: bool = field(name="ReadOnlyForceRecursive", default=False)
+    copy_on_write: bool = field(name="CopyOnWrite", default=False)  # these three are ours alone
+    idmap: str = field(name="IDMap", default="")
+    exclude: list[str] = field(name="Exclude", default_factory=list)
 
 
 class VolumeOptionsDriverConfig(Wire, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from onggi.engine import attach_options, clock, config, health, restart_policy, signals, status
-from onggi.engine.containers import mounts, names, validate
+from onggi.engine.containers import mount_specs, mount_words, mounts, names, validate
 from onggi.engine.oci import process, resources, seccomp_profiles
 from onggi.engine.record import ContainerRecord, HealthState, Probe, decode
 from onggi.engine.status import Event, Status
@@ -114,7 +114,7 @@ def test_environment_overrides_and_removes() -> None:
     ],
 )
 def test_binds(text: str, fields: dict[str, object]) -> None:
-    made = mounts.parse_bind(text)
+    made = mount_words.parse(text)
     assert {name: getattr(made, name) for name in fields} == fields
 
 
@@ -123,14 +123,14 @@ def test_binds(text: str, fields: dict[str, object]) -> None:
 )
 def test_binds_that_are_none(text: str) -> None:
     with pytest.raises(InvalidParameter):
-        mounts.parse_bind(text)
+        mount_words.parse(text)
 
 
 def test_a_bind_mount_needs_its_source() -> None:
     with pytest.raises(
         InvalidParameter, match='invalid mount config for type "bind": bind source path does not exist: /no'
     ):
-        mounts.parse_mount(Mount(type="bind", source="/no", target="/x"))
+        mount_specs.parse(Mount(type="bind", source="/no", target="/x"))
 
 
 def test_targets_are_unique() -> None:

@@ -17,10 +17,11 @@ from onggi.engine.record import MountRecord
 from onggi.engine.volumes.create import create
 from onggi.engine.volumes.inspect import inspect
 from onggi.engine.volumes.list_ import list_
+from onggi.engine.volumes.mounted import Volumes
 from onggi.engine.volumes.prune import prune
 from onggi.engine.volumes.reconcile import reconcile
 from onggi.engine.volumes.remove import remove
-from onggi.errors import Conflict, InvalidParameter, NoSuchVolume, NotFound, NotImplemented_
+from onggi.errors import Conflict, InvalidParameter, NoSuchVolume, NotFound
 from onggi.store.database import Database
 from onggi.volumes import local
 from onggi.wire.volumes import VolumeCreateRequest
@@ -38,6 +39,7 @@ def engine(tmp_path: Path) -> Iterator[SimpleNamespace]:
             database=database,
             events=Events(),
             offload=offload,
+            volumes=Volumes(),
             containers=SimpleNamespace(all=lambda: containers, list=containers),
         )
     offload.close()
@@ -73,7 +75,7 @@ async def test_drivers_and_options(engine: SimpleNamespace) -> None:
         await create(engine, VolumeCreateRequest(name="data", driver="nfs"))
     with pytest.raises(InvalidParameter, match='invalid option: "x"'):
         await create(engine, VolumeCreateRequest(name="data", driver_opts={"x": "y"}))
-    with pytest.raises(NotImplemented_, match="option type"):
+    with pytest.raises(InvalidParameter, match='missing required option: "device"'):
         await create(engine, VolumeCreateRequest(name="data", driver_opts={"type": "tmpfs"}))
 
 

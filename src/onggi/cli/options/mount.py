@@ -11,7 +11,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_SWITCHES = ("readonly", "ro", "volume-nocopy", "bind-nonrecursive")
+_SWITCHES = (
+    "readonly",
+    "ro",
+    "volume-nocopy",
+    "bind-nonrecursive",
+    "bind-create-src",
+    "bind-copy-on-write",
+    "idmap",
+)
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -25,7 +33,7 @@ def parse(text: str) -> dict[str, Any]:
         if not equals and name not in _SWITCHES:
             raise ValueError(f"invalid field '{field}' must be a key=value pair")
         if not equals:
-            value = "true"
+            value = "owner" if name == "idmap" else "true"
         _set(found, name, value, field)
     _check(found, text)
     return found
@@ -52,6 +60,12 @@ def _set(found: dict[str, Any], name: str, value: str, field: str) -> None:
         _recursive(found, value)
     elif name == "bind-create-src":
         found.setdefault("BindOptions", {})["CreateMountpoint"] = _switch(name, value)
+    elif name == "bind-copy-on-write":
+        found.setdefault("BindOptions", {})["CopyOnWrite"] = _switch(name, value)
+    elif name == "idmap":
+        found.setdefault("BindOptions", {})["IDMap"] = value
+    elif name == "exclude":
+        found.setdefault("BindOptions", {}).setdefault("Exclude", []).append(value)
     elif name in ("volume-subpath", "image-subpath"):
         found.setdefault("VolumeOptions" if name[0] == "v" else "ImageOptions", {})["Subpath"] = value
     elif name == "volume-nocopy":

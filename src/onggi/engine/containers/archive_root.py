@@ -13,9 +13,14 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from onggi.engine.containers import mount_sources
+from onggi.engine.oci import mounts as oci_mounts
 from onggi.errors import System
 from onggi.images import view
 from onggi.images.pipe import Pipe
+from onggi.runtime.compile.mounts import parse
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
@@ -40,11 +45,7 @@ def open_root(engine: Engine, container: Container, *, writable: bool = False) -
     try:
         if container.running:
             return view.open_running(record.pid)
-        binds = [
-            (mount.source, mount.target, mount.read_only)
-            for mount in record.mounts
-            if mount.type in ("bind", "volume") and mount.source
-        ]
+        binds = _binds(engine, record, writable=writable)
         try:
             return view.open_root(_mounts(engine, record, writable=writable), binds)
         except OSError as error:
@@ -60,6 +61,19 @@ def open_root(engine: Engine, container: Container, *, writable: bool = False) -
 def _mounts(engine: Engine, record: ContainerRecord, *, writable: bool) -> list[Mount]:
     snapshots = engine.snapshots
     return snapshots.mounts(record.snapshot) if writable else snapshots.view(record.snapshot)
+
+
+def _binds(engine: Engine, record: ContainerRecord, *, writable: bool) -> list[tuple[Mount, list[str]]]:
+    """What the user mounted, in memory excepted. An idmap is left out: who copies is the host's root."""
+    shown = [
+        msgspec.structs.replace(mount, uid_map=(), gid_map=())
+        for mount in mount_sources.shown(engine, record, writable=writable)
+        if mount.record.type != "tmpfs"
+    ]
+    return [
+        (parse(entry, mount.target, ""), [f"{mount.target}/{path}" for path in mount.record.exclude])
+        for mount, entry in zip(oci_mounts.ordered(shown), oci_mounts.user_mounts(shown), strict=True)
+    ]
 
 
 def open_exported(engine: Engine, container: Container) -> int:

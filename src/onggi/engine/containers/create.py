@@ -18,7 +18,15 @@ import msgspec
 
 from onggi import failpoints
 from onggi.engine import clock, image_facts, log_target
-from onggi.engine.containers import defaults, discard, mounts, names, validate, volume_mounts
+from onggi.engine.containers import (
+    defaults,
+    discard,
+    mount_sources,
+    mounts,
+    names,
+    validate,
+    volume_mounts,
+)
 from onggi.engine.networks import configure, publish
 from onggi.engine.oci import process
 from onggi.engine.record import ContainerRecord, MountRecord
@@ -45,6 +53,7 @@ async def create(
     _refuse_taken(engine, chosen)
     image = await image_facts.resolve(engine, request.image, platform)
     record, warnings = _record(engine, request, image, chosen)
+    record = await _with_images(engine, record)
     container = engine.containers.add(record)
     async with container.lock:
         try:
@@ -126,6 +135,19 @@ def _swap_is_limited(engine: Engine) -> bool:
     return os.path.exists(engine.cgroups.directory("memory", "") + "/memory.memsw.limit_in_bytes")
 
 
+async def _with_images(engine: Engine, record: ContainerRecord) -> ContainerRecord:
+    """The images that are mounted, found. Raises NoSuchImage."""
+    if not any(mount.type == "image" for mount in record.mounts):
+        return record
+    found = []
+    for mount in record.mounts:
+        if mount.type == "image":
+            image = await image_facts.resolve(engine, mount.source)
+            mount = msgspec.structs.replace(mount, image_id=image.id, image_top=image.snapshot)
+        found.append(mount)
+    return msgspec.structs.replace(record, mounts=tuple(found))
+
+
 def _mounts_of(engine: Engine, name: str) -> Iterable[MountRecord]:
     return engine.containers.get(name).record.mounts
 
@@ -138,3 +160,4 @@ def _make(engine: Engine, record: ContainerRecord, image: ImageFacts) -> None:
     os.mkdir(f"{directory}/rootfs", 0o755)
     failpoints.hit("create.directory-made")
     engine.snapshots.create(record.snapshot, image.snapshot, "container")
+    mount_sources.make_image_mounts(engine, record)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from onggi import failpoints
 from onggi.engine import run_paths
-from onggi.engine.containers import volume_mounts
+from onggi.engine.containers import mount_sources, volume_mounts
 from onggi.images import collect
 from onggi.runtime import cgroups
 
@@ -44,6 +44,7 @@ def _remove_files(engine: Engine, record: ContainerRecord) -> None:
     if record.snapshot:
         engine.snapshots.remove(record.snapshot)
         collect.collect_after(engine.images, record.image_id)
+    mount_sources.remove_image_mounts(engine, record)
     failpoints.hit("remove.snapshot-gone")
     engine.trash.throw(engine.paths.container_dir(record.id))
     failpoints.hit("remove.directory-gone")

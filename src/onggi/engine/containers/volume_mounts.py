@@ -1,7 +1,8 @@
 """The volumes of a container: made where they lack, filled from the image on first use, removed with `rm -v`.
 
 A new volume gets what the image has at its mount point, with owners, modes and times (copy-up), unless the
-mount says nocopy. Not here: rows and directories of volumes (engine/volumes/).
+mount says nocopy. Not here: rows and directories of volumes (engine/volumes/), how one is filled so that a
+crash leaves no half (volumes/filling.py).
 """
 
 from __future__ import annotations
@@ -11,32 +12,34 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onggi.engine import copy_up
 from onggi.engine.record import ContainerRecord, MountRecord
+from onggi.engine.volumes import mounted
 from onggi.engine.volumes.create import create
 from onggi.engine.volumes.record import ANONYMOUS_LABEL, users
-from onggi.errors import InvalidParameter
 from onggi.images import view
-from onggi.kernel.files import RESOLVE_IN_ROOT, openat2
+from onggi.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from onggi.store import volumes as rows
 from onggi.store.trash import delete_tree
-from onggi.volumes import local
+from onggi.volumes import copying, filling, local
 from onggi.wire.containers import Mount
 from onggi.wire.volumes import VolumeCreateRequest
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
 
+_RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
 
 async def make(engine: Engine, record: ContainerRecord) -> tuple[MountRecord, ...]:
     """Make every volume that the record names, and return its mounts with their sources filled in.
 
-    Raises InvalidParameter, NotFound (an unknown driver or subpath), OSError.
+    Raises InvalidParameter, NotFound (an unknown driver), System, OSError.
     """
     asked = {mount.target: mount for mount in record.host_config.mounts if mount.type == "volume"}
     found = []
     for mount in record.mounts:
-        if mount.type == "volume" and not mount.source:
+        if mount.type == "volume":
             mount = await _make_one(engine, record, mount, asked.get(mount.target))
         found.append(mount)
     return tuple(found)
@@ -55,52 +58,48 @@ async def _make_one(
     )
     volume = await create(engine, request)
     if not mount.no_copy:
-        await engine.offload(_copy_up, engine, record, mount.target, volume.mountpoint)
-    source = volume.mountpoint
-    if mount.subpath:
-        source = await engine.offload(_subpath, source, mount.subpath)
-    return msgspec.structs.replace(mount, source=source)
+        async with mounted.held(engine, mount.name, record.id), engine.volumes.lock(mount.name):
+            await engine.offload(_copy_up, engine, record, mount, is_mount=bool(volume.options))
+    return msgspec.structs.replace(mount, source=volume.mountpoint, mounted=bool(volume.options))
 
 
-def _subpath(top: str, subpath: str) -> str:
-    """A directory below a volume, with no link followed out of it. Raises InvalidParameter."""
-    top_fd = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def _copy_up(engine: Engine, record: ContainerRecord, mount: MountRecord, *, is_mount: bool) -> None:
+    """Fill an empty volume, or its empty subpath, with what the image has at the target. Blocking."""
+    data_fd = _open(engine.paths.volume_data(mount.name), mount.subpath)
+    if data_fd is None:
+        return
     try:
-        fd = openat2(top_fd, subpath, os.O_PATH | os.O_CLOEXEC, resolve=RESOLVE_IN_ROOT)
-    except OSError as error:
-        raise InvalidParameter(
-            f"cannot access path {top}/{subpath}: {(error.strerror or 'error').lower()}"
-        ) from None
-    finally:
-        os.close(top_fd)
-    try:
-        return os.readlink(f"/proc/self/fd/{fd}")
-    finally:
-        os.close(fd)
-
-
-def _copy_up(engine: Engine, record: ContainerRecord, target: str, data: str) -> None:
-    """Fill an empty volume with what the image has at `target`. Blocking."""
-    with os.scandir(data) as entries:
-        if next(entries, None) is not None:
+        if not filling.is_empty(data_fd):
             return
-    root_fd = view.open_root(engine.snapshots.mounts(record.snapshot))
-    try:
+        root_fd = view.open_root(engine.snapshots.mounts(record.snapshot))
         try:
-            source_fd = openat2(
-                root_fd,
-                target.lstrip("/"),
-                os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC,
-                resolve=RESOLVE_IN_ROOT,
-            )
+            source_fd = openat2(root_fd, mount.target.lstrip("/"), _DIRECTORY, resolve=_RESOLVE)
         except (FileNotFoundError, NotADirectoryError):
             return
+        finally:
+            os.close(root_fd)
         try:
-            copy_up.copy(source_fd, data)
+            if is_mount or mount.subpath:
+                copying.copy(source_fd, data_fd)
+            else:
+                filling.fill(engine.paths, mount.name, lambda fd: copying.copy(source_fd, fd))
         finally:
             os.close(source_fd)
     finally:
-        os.close(root_fd)
+        os.close(data_fd)
+
+
+def _open(data: str, subpath: str) -> int | None:
+    """A directory of a volume with no link followed out of it; None where there is none."""
+    top_fd = os.open(data, _DIRECTORY | os.O_NOFOLLOW)
+    if not subpath:
+        return top_fd
+    try:
+        return openat2(top_fd, subpath, _DIRECTORY, resolve=_RESOLVE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    finally:
+        os.close(top_fd)
 
 
 async def remove_anonymous(engine: Engine, record: ContainerRecord) -> None:
@@ -108,8 +107,9 @@ async def remove_anonymous(engine: Engine, record: ContainerRecord) -> None:
     for mount in record.mounts:
         if not mount.anonymous or set(users(engine, mount.name)) - {record.id}:
             continue
-        rows.delete(engine.database, mount.name)
-        away = local.move_away(engine.paths, mount.name)
+        async with engine.volumes.lock(mount.name):
+            rows.delete(engine.database, mount.name)
+            away = local.move_away(engine.paths, mount.name)
         engine.events.emit("volume", "destroy", mount.name, {"driver": "local"})
         if away is not None:
             await engine.offload(delete_tree, away)

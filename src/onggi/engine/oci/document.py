@@ -11,7 +11,7 @@ import msgspec
 
 from onggi.engine.config import EngineConfig
 from onggi.engine.oci import devices, mounts, namespaces, process, resources, security
-from onggi.engine.record import ContainerRecord, MountRecord
+from onggi.engine.record import ContainerRecord
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     user: process.User
     hostname: str  # of the UTS namespace
     etc: tuple[tuple[str, str], ...]  # (host file, target): resolv.conf, hostname, hosts
-    mounts: tuple[MountRecord, ...]
+    mounts: tuple[mounts.Shown, ...]
     joined: namespaces.Joined = namespaces.Joined()
     shm_path: str = ""  # of the container whose IPC namespace is joined, or a shareable one's own
     init: process.Init | None = None  # where --init was asked for

@@ -9,8 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from onggi.engine.record import MountRecord
+from onggi.runtime.compile.mounts import KEEP
+from onggi.spawn.plan import SUBDIR
 from onggi.wire.containers import HostConfig
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A mount that the user or the image asked for, with what containers/mount_sources.py found for it."""
+
+    record: MountRecord
+    layers: str = ""  # overlay's options, where several directories are shown as one
+    tree: str = ""  # the one directory that an image is, where nothing is written to it
+    uid_map: tuple[tuple[int, int, int], ...] = ()  # (on disk, in the container, how many)
+    gid_map: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def target(self) -> str:
+        return self.record.target
 
 
 def default_mounts(host: HostConfig, *, writable_cgroups: bool) -> list[dict[str, Any]]:
@@ -42,10 +60,14 @@ def shm_mount(host: HostConfig, shared_path: str) -> list[dict[str, Any]]:
     return [_mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", size)]
 
 
-def user_mounts(records: Iterable[MountRecord]) -> list[dict[str, Any]]:
+def user_mounts(mounts: Iterable[Shown]) -> list[dict[str, Any]]:
     """Those of -v, --mount, --tmpfs and VOLUME, shallow ones first."""
-    ordered = sorted(records, key=lambda record: record.target.rstrip("/").count("/"))
-    return [_user_mount(record) for record in ordered]
+    return [_user_mount(mount) for mount in ordered(mounts)]
+
+
+def ordered(mounts: Iterable[Shown]) -> list[Shown]:
+    """Shallow targets first, so that none covers another."""
+    return sorted(mounts, key=lambda mount: mount.target.rstrip("/").count("/"))
 
 
 def combine(defaults: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -70,20 +92,44 @@ def _mount(target: str, fstype: str, source: str, *options: str) -> dict[str, An
     return {"destination": target, "type": fstype, "source": source, "options": list(options)}
 
 
-def _user_mount(record: MountRecord) -> dict[str, Any]:
+def _user_mount(mount: Shown) -> dict[str, Any]:
+    """One of them as the document has it."""
+    record = mount.record
     if record.type == "tmpfs":
-        options = ["noexec", "nosuid", "nodev", *filter(None, record.tmpfs_data.split(","))]
+        options = [*filter(None, record.tmpfs_data.split(","))]
         if record.read_only and "ro" not in options:
             options.append("ro")
         return _mount(record.target, "tmpfs", "tmpfs", *options)
+    more = [f"{KEEP}{path}" for path in record.exclude]
+    if record.subpath:
+        more.append(f"{SUBDIR}{record.subpath}")
+    if mount.layers:
+        mode = "ro" if record.read_only else "rw"
+        return _mount(record.target, "overlay", "overlay", mode, mount.layers, *more)
     options = ["rbind" if record.recursive else "bind", record.propagation or "rprivate"]
-    options.append("ro" if record.read_only else "rw")
-    return _mount(record.target, "bind", record.source, *options)
+    options.append(_access(record))
+    made = _mount(record.target, "bind", mount.tree or record.source, *options, *more)
+    if mount.uid_map:
+        made["uidMappings"] = _mappings(mount.uid_map)
+        made["gidMappings"] = _mappings(mount.gid_map)
+    return made
 
 
-def propagation(records: Iterable[MountRecord]) -> str:
+def _access(record: MountRecord) -> str:
+    """Read-only means all that is mounted below it too, as Docker has it since 25.0 (mount_setattr(2))."""
+    if not record.read_only:
+        return "rw"
+    return "ro" if record.read_only_top else "rro"
+
+
+def _mappings(extents: tuple[tuple[int, int, int], ...]) -> list[dict[str, int]]:
+    """OCI config.md, "uidMappings" of a mount: containerID is the id on the source's disk."""
+    return [{"containerID": disk, "hostID": seen, "size": size} for disk, seen, size in extents]
+
+
+def propagation(mounts: Iterable[Shown]) -> str:
     """`linux.rootfsPropagation`: a shared or slave bind needs a root that lets it through."""
-    wanted = {record.propagation for record in records}
+    wanted = {mount.record.propagation for mount in mounts}
     if wanted & {"shared", "rshared"}:
         return "shared"
     if wanted & {"slave", "rslave"}:

@@ -12,7 +12,7 @@ from onggi.engine import clock
 from onggi.engine.volumes.record import ANONYMOUS_LABEL, VolumeRecord, decoded, shown
 from onggi.errors import NotFound, NotImplemented_
 from onggi.store import volumes as rows
-from onggi.volumes import local
+from onggi.volumes import local, mounting
 from onggi.wire.volumes import Volume, VolumeCreateRequest
 
 if TYPE_CHECKING:
@@ -50,4 +50,4 @@ def _check(name: str, request: VolumeCreateRequest) -> None:
         plugin = request.driver
         raise NotFound(f'create {name}: error looking up volume plugin {plugin}: plugin "{plugin}" not found')
     local.check_name(name)
-    local.check_options(name, request.driver_opts)
+    mounting.check(name, request.driver_opts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi.engine import clock
-from onggi.errors import Corrupt
+from onggi.errors import Conflict, Corrupt
 from onggi.store import volumes as rows
 from onggi.wire.volumes import Volume
 
@@ -62,3 +62,10 @@ def users(engine: Engine, name: str) -> list[str]:
         for container in engine.containers.all()
         if any(mount.type == "volume" and mount.name == name for mount in container.record.mounts)
     ]
+
+
+def refuse_used(engine: Engine, name: str, verb: str) -> None:
+    """Raises Conflict while a container mounts a volume, running or not, or a verb looks into it."""
+    using = dict.fromkeys([*users(engine, name), *sorted(engine.volumes.holders.get(name, ()))])
+    if using:
+        raise Conflict(f"{verb} {name}: volume is in use - [{', '.join(using)}]")

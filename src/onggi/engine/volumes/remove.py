@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onggi import failpoints
-from onggi.engine.volumes.record import get, users
-from onggi.errors import Conflict, NoSuchVolume
+from onggi.engine.volumes.record import get, refuse_used
+from onggi.errors import NoSuchVolume
 from onggi.store import volumes as rows
 from onggi.store.trash import delete_tree
 from onggi.volumes import local
@@ -22,18 +22,17 @@ async def remove(engine: Engine, name: str, *, force: bool = False) -> None:
     was in it comes afterwards. Commit point: the row's end. Failpoint: volume.row-deleted.
     Raises NoSuchVolume, Conflict.
     """
-    try:
-        get(engine, name)
-    except NoSuchVolume:
-        if force:
-            return
-        raise
-    using = users(engine, name)
-    if using:
-        raise Conflict(f"remove {name}: volume is in use - [{', '.join(using)}]")
-    rows.delete(engine.database, name)
-    failpoints.hit("volume.row-deleted")
-    away = local.move_away(engine.paths, name)
+    async with engine.volumes.lock(name):
+        try:
+            get(engine, name)
+        except NoSuchVolume:
+            if force:
+                return
+            raise
+        refuse_used(engine, name, "remove")
+        rows.delete(engine.database, name)
+        failpoints.hit("volume.row-deleted")
+        away = local.move_away(engine.paths, name)
     engine.events.emit("volume", "destroy", name, {"driver": "local"})
     if away is not None:
         await engine.offload(delete_tree, away)

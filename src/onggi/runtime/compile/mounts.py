@@ -13,6 +13,7 @@ from onggi.spawn.plan import (
     EXTRA_RECURSIVE_CLEAR,
     EXTRA_RECURSIVE_IDMAP,
     EXTRA_TMPCOPYUP,
+    SUBDIR,
     mount,
 )
 
@@ -54,6 +55,10 @@ _ATTRIBUTE_CLEAR = {
 _ATIME = {"noatime": k.MOUNT_ATTR_NOATIME, "strictatime": k.MOUNT_ATTR_STRICTATIME, "relatime": 0, "atime": 0}
 
 
+# A directory below a mount's target that goes on showing what was there before; a word of ours.
+KEEP = "X-onggi.keep="
+
+
 class _Options:
     """One mount's options, sorted by what they are."""
 
@@ -61,6 +66,7 @@ class _Options:
         self.flags = self.clear = self.propagation = self.extra = 0
         self.recursive_idmap = self.idmap = False
         self.data: list[str] = []
+        self.below = ""
         for word in words:
             self._take(word)
 
@@ -82,6 +88,10 @@ class _Options:
             self.recursive_idmap |= word == "ridmap"
         elif word[:1] == "r" and self._take_recursive(word[1:]):
             pass
+        elif word.startswith(SUBDIR):
+            self.below = word[len(SUBDIR) :].strip("/")
+        elif word.startswith(KEEP):
+            pass  # its own step, before the mount
         else:
             self.data.append(word)
 
@@ -125,7 +135,7 @@ def parse(entry: dict[str, Any], where: str, bundle_dir: str) -> Mount:
         target,
         fstype,
         options.flags & ~k.MS_BIND,
-        ",".join(options.data),
+        ",".join([*options.data, f"{SUBDIR}{options.below}"] if options.below else options.data),
         propagation=options.propagation,
         idmap=_idmap(entry, options, fstype, where),
         extra=extra | (EXTRA_RECURSIVE_IDMAP if options.recursive_idmap else 0),
@@ -163,6 +173,7 @@ class Mounting:
             each = parse(entry, f"mounts[{index}]", self.bundle_dir)
             target = os.path.normpath(each[1])
             self.targets.add(target)
+            kept = self._keep(entry, target)
             if target == "/dev":
                 self.fresh_dev = each[2] != "bind"
             if each[2] in ("cgroup", "cgroup2"):
@@ -171,6 +182,19 @@ class Mounting:
                 self._by_slot(each, f"mounts[{index}]")
             else:
                 self.child.append(("mount", *each))
+            self.child += [("mount-slot", slot, mount("", path, "bind")) for slot, path in kept]
+
+    def _keep(self, entry: dict[str, Any], target: str) -> list[tuple[str, str]]:
+        """Steps that hold what KEEP names before the mount covers it; (slot, path) of each."""
+        kept = []
+        for word in entry.get("options", ()):
+            if word.startswith(KEEP):
+                path = os.path.normpath(f"{target}/{word[len(KEEP) :].lstrip('/')}")
+                if not path.startswith(target.rstrip("/") + "/"):
+                    raise wrong(f"mounts: {target}", word, "is not a directory below the mount")
+                kept.append((f"kept-{path}", path))
+                self.child.append(("keep", *kept[-1]))
+        return kept
 
     def _by_slot(self, each: Mount, where: str) -> None:
         """The parent takes the tree: it may read the source, and idmap file systems that it owns."""
@@ -182,7 +206,7 @@ class Mounting:
                 raise wrong(where, "idmap", "needs uidMappings, or a user namespace with some")
         uid_map, gid_map = maps or ("", "")
         recursive = bool(each[3] & k.MS_REC)
-        self.host.append(("tree", slot, each[0], recursive, uid_map, gid_map))
+        self.host.append(("tree", slot, each[0], recursive, uid_map, gid_map, each[4].partition(SUBDIR)[2]))
         self.child.append(("mount-slot", slot, each))
 
 

@@ -58,8 +58,7 @@ async def remove(request: Request) -> Response:
 
 
 async def prune(request: Request) -> Response:
-    wanted = filters.parse(request.text("filters"))
-    report = await prune_.prune(request.engine, wanted, dry_run=request.flag("dry-run"))
+    report = await prune_.prune(request.engine, filters.parse(request.text("filters")))
     return request.reply(report)
 
 

@@ -1,0 +1,121 @@
+"""The words of -v: `source:target[:modes]`, `target` alone for a volume without a name.
+
+ro rw                       read-only, with all that is mounted below it; or not
+z Z                         accepted: there is no SELinux to label for
+rprivate ... slave          propagation, of binds
+nocopy                      a new volume stays empty, of volumes
+cached delegated consistent accepted, as Docker does on Linux
+O                           copy-on-write: what the container changes stays in the container (ours)
+idmap[=...]                 idmaps.py; of binds (ours, as the next)
+exclude=DIR                 a directory below the target that goes on showing the image's; repeatable
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import secrets
+from typing import Any
+
+from onggi.engine.containers import idmaps
+from onggi.engine.record import MountRecord
+from onggi.errors import InvalidParameter
+
+VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+_GROUPS = (
+    frozenset({"ro", "rw"}),
+    PROPAGATIONS,
+    frozenset({"z", "Z"}),
+    frozenset({"nocopy"}),
+    frozenset({"cached", "delegated", "consistent"}),
+    frozenset({"O"}),
+)
+
+
+def parse(text: str) -> MountRecord:
+    """A source with a slash in front is a host path, else a volume's name. Raises InvalidParameter."""
+    parts = text.split(":", 2)
+    if not all(parts) or (len(parts) == 3 and ":" in re.sub(r"idmap=[^,]*", "", parts[2])):
+        raise InvalidParameter(f"invalid volume specification: '{text}'")
+    if len(parts) == 1:
+        return anonymous(target(text))
+    source, place = parts[0], target(parts[1])
+    modes = parts[2].split(",") if len(parts) == 3 else []
+    is_bind = source.startswith("/")
+    plain = _check(modes, is_bind=is_bind)
+    facts: dict[str, Any] = {
+        "target": place,
+        "read_only": "ro" in plain,
+        "mode": parts[2] if len(parts) == 3 else ("" if is_bind else "z"),
+        "overlay": "O" in plain,
+        "exclude": tuple(excluded(m[8:]) for m in modes if m.startswith("exclude=")),
+    }
+    if not is_bind:
+        name = volume_name(source)
+        return MountRecord(type="volume", source="", name=name, no_copy="nocopy" in plain, **facts)
+    spread = next((mode for mode in plain if mode in PROPAGATIONS), "rprivate")
+    mapped = next((m.partition("=")[2] or idmaps.OWNER for m in modes if m.partition("=")[0] == "idmap"), "")
+    path = posixpath.normpath(source)
+    return MountRecord(type="bind", source=path, propagation=spread, idmap=mapped, **facts)
+
+
+def _check(modes: list[str], *, is_bind: bool) -> list[str]:
+    """The modes without those of the form key=value. Raises InvalidParameter."""
+    plain = []
+    for mode in modes:
+        key, equals, value = mode.partition("=")
+        if key == "idmap" and is_bind:
+            idmaps.parse(value or idmaps.OWNER)
+        elif key == "exclude" and equals:
+            excluded(value)
+        else:
+            plain.append(mode)
+    bad = any(not any(mode in group for group in _GROUPS) for mode in plain)
+    bad = bad or any(sum(mode in group for mode in plain) > 1 for group in _GROUPS)
+    bad = bad or (is_bind and "nocopy" in plain) or (not is_bind and bool(PROPAGATIONS & set(plain)))
+    bad = bad or ("O" in plain and bool(PROPAGATIONS & set(plain)))
+    if bad:
+        raise InvalidParameter(f"invalid mode: {','.join(modes)}")
+    return plain
+
+
+def target(text: str) -> str:
+    """A clean absolute path in the container. Raises InvalidParameter."""
+    if not text.startswith("/"):
+        raise InvalidParameter(f"invalid mount path: '{text}' mount path must be absolute")
+    if "\0" in text:
+        raise InvalidParameter(f"invalid mount path: {text!r} holds a null byte")
+    clean = posixpath.normpath("/" + text.lstrip("/"))
+    if clean == "/":
+        raise InvalidParameter("invalid specification: destination can't be '/'")
+    return clean
+
+
+def excluded(text: str) -> str:
+    """A clean path below a mount. Raises InvalidParameter."""
+    clean = posixpath.normpath(text)
+    if not text or clean in (".", "..") or clean.startswith(("/", "../")) or "\0" in text:
+        raise InvalidParameter(f"invalid exclude: '{text}' must be a relative path within the mount")
+    return clean
+
+
+def anonymous(place: str) -> MountRecord:
+    """A volume that nobody named."""
+    name = secrets.token_hex(32)
+    return MountRecord(type="volume", source="", target=place, name=name, anonymous=True)
+
+
+def volume_name(text: str) -> str:
+    """A volume's name, checked. Raises InvalidParameter."""
+    if len(text) < 2:
+        raise InvalidParameter(
+            f"create {text}: volume name is too short, names should be at least two alphanumeric characters"
+        )
+    if not VOLUME_NAME.match(text):
+        raise InvalidParameter(
+            f'create {text}: "{text}" includes invalid characters for a local volume name, only '
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. '
+            "If you intended to pass a host directory, use absolute path"
+        )
+    return text
