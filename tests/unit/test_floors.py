@@ -10,7 +10,7 @@ SRC = Path(__file__).parents[2] / "src" / "onggi"
 FLOORS: dict[str, int] = {
     "kernel": 0, "errors": 0, "paths": 0, "jsontext": 0, "failpoints": 0, "__init__": 0,
     "spec": 1, "wire": 1, "store": 1, "spawn": 1,
-    "runtime": 2, "images": 2, "registry": 2, "network": 2, "volumes": 2,
+    "runtime": 2, "images": 2, "signatures": 2, "registry": 2, "network": 2, "volumes": 2,
     "engine": 3,
     "builder": 4,
     "server": 5, "client": 5,

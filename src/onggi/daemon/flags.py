@@ -40,6 +40,7 @@ FLAGS: tuple[Row, ...] = (
     ("registry-mirror", "", "list", None, "Registries to ask before Docker Hub"),
     ("root", "", "alias:data-root", "", ""),
     ("shutdown-timeout", "", "int", 15, "Seconds that requests get to end at a shutdown; containers run on"),
+    ("signature-policy", "", "string", "", "policy.json (podman's language): whose images may come in"),
     ("storage-driver", "s", "string", "", 'How layers are stored ("overlay", "native")'),
     ("tls", "", "bool", False, "TLS on tcp:// (--tls=false says that plain tcp is meant)"),
     ("validate", "", "bool", False, "Check the configuration and quit"),

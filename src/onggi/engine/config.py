@@ -51,6 +51,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
+    signature_policy: str = ""  # path of a policy.json; empty: images are accepted unsigned, as by dockerd
     bridge: str = ""  # "none" turns the default bridge off
     bip: str = ""
     mtu: int = 1500
@@ -95,6 +96,7 @@ _KEYS = {
     "labels": "labels",
     "insecure-registries": "insecure_registries",
     "registry-mirrors": "registry_mirrors",
+    "signature-policy": "signature_policy",
     "bridge": "bridge",
     "bip": "bip",
     "mtu": "mtu",

@@ -39,6 +39,7 @@ from onggi.engine.volumes.mounted import Volumes
 from onggi.errors import OnggiError
 from onggi.images.images import Images
 from onggi.runtime import cgroups
+from onggi.signatures import policy
 from onggi.store.database import Database
 from onggi.store.locks import Lock
 
@@ -58,6 +59,7 @@ class Engine:
         self.database = database
         self.images = Images(self.paths, database, driver=config.storage_driver)
         self.snapshots = self.images.snapshots
+        self.signature_policy = policy.load(config.signature_policy) if config.signature_policy else None
         self.networks = Networks(database, config)
         self.zygote = Zygote(self.paths)
         self.cgroups = cgroups.detect()

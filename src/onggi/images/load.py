@@ -40,11 +40,16 @@ def load(
     stream: Source,
     report: Callable[[Progress], None],
     wanted: list[platforms.Platform] | None = None,
+    allow: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Load and say so; returns the ids. Raises BadArchive, InvalidParameter, Corrupt, NoSpace."""
+    """Load and say so; returns the ids. `allow` is asked about docker-archive or oci-archive.
+
+    Raises BadArchive, InvalidParameter, Corrupt, NoSpace, and what `allow` raises.
+    """
     with Staging(images) as staging:
         archive = archives.read(staging, stream, layer_progress(report))
         new = _images(staging, archive, wanted or [])
+        allow("docker-archive" if "manifest.json" in archive.documents else "oci-archive")
         published = staging.publish(new)
     for image, done in zip(new, published, strict=True):
         _say(report, image, done)

@@ -13,6 +13,7 @@ from onggi.images import instructions
 from onggi.images.progress import Progress
 from onggi.images.staging import pieces_of
 from onggi.images.tag import target
+from onggi.signatures.check import check_archive
 from onggi.spec import platform as platforms
 from onggi.spec.image import Config
 
@@ -30,10 +31,14 @@ async def import_(
     changes: list[str] | None = None,
     platform: str = "",
 ) -> AsyncIterator[bytes]:
-    """An image of one layer; the last line holds its id. Raises InvalidParameter, NoSpace."""
+    """An image of one layer; the last line holds its id. Raises InvalidParameter, NoSpace,
+    Forbidden (the policy of signatures).
+    """
     name = str(target(repository, tag)) if repository else ""
     wanted = platforms.parse(platform) if platform else None
     instructions.apply(Config(), changes or [])
+    if engine.signature_policy is not None:
+        check_archive(engine.signature_policy, "tarball")
     reader = streams.body_reader(body)
     loop = asyncio.get_running_loop()
 
