@@ -8,7 +8,7 @@ from pathlib import Path
 SRC = Path(__file__).parents[2] / "src" / "onggi"
 
 FLOORS: dict[str, int] = {
-    "kernel": 0, "errors": 0, "paths": 0, "jsontext": 0, "failpoints": 0, "__init__": 0,
+    "kernel": 0, "errors": 0, "paths": 0, "jsontext": 0, "failpoints": 0, "tls": 0, "__init__": 0,
     "spec": 1, "wire": 1, "store": 1, "spawn": 1,
     "runtime": 2, "images": 2, "signatures": 2, "registry": 2, "network": 2, "volumes": 2,
     "engine": 3,
@@ -28,7 +28,18 @@ NEIGHBOURS = {
 
 # The only packages that may say ctypes, and what the command line may know of the lower floors.
 CTYPES_ROOMS = {"kernel"}
-CLI_MAY_IMPORT = {"cli", "errors", "paths", "jsontext", "kernel", "spec", "__init__", "client", "daemon"}
+CLI_MAY_IMPORT = {
+    "cli",
+    "errors",
+    "paths",
+    "jsontext",
+    "tls",
+    "kernel",
+    "spec",
+    "__init__",
+    "client",
+    "daemon",
+}
 
 
 def room_of(module: str) -> str:

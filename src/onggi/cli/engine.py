@@ -21,22 +21,25 @@ if TYPE_CHECKING:
 
 
 class Address:
-    """`unix:///path` or `tcp://host:port`, and whether the user chose it."""
+    """`unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`; did the user choose it?"""
 
-    __slots__ = ("chosen", "host", "path", "port", "url")
+    __slots__ = ("chosen", "host", "path", "port", "ssh", "url")
 
-    def __init__(self, url: str, *, chosen: bool) -> None:
+    def __init__(self, url: str, *, chosen: bool, tls: bool = False) -> None:
         self.chosen = chosen
-        self.path = self.host = ""
+        self.path = self.host = self.ssh = ""
         self.port = 0
         scheme, separator, rest = url.partition("://")
         if not separator:
             scheme, rest = "tcp", url
         if scheme == "unix":
             self.path = rest or Paths().socket
+        elif scheme == "ssh" and rest:
+            self.ssh = url
         elif scheme in ("tcp", "http", "https"):
+            rest = rest.rstrip("/")
             self.host, _, port = (
-                rest.rstrip("/").rpartition(":") if ":" in rest else (rest.rstrip("/"), "", "2375")
+                rest.rpartition(":") if ":" in rest else (rest, "", "2376" if tls else "2375")
             )
             self.host = self.host.strip("[]") or "127.0.0.1"
             if not port.isdigit():
@@ -83,6 +86,10 @@ class Engine:
 
             autostart.start(address.path)
             return http.connect_unix(address.path)
+        if address.ssh:
+            from onggi.cli import ssh
+
+            return http.Connection(ssh.connect(address.ssh), "docker.example.com")
         try:
             return http.connect_tcp(address.host, address.port, self._tls() if self._tls else None)
         except OSError as error:

@@ -62,7 +62,7 @@ def verbs(noun: str) -> dict[str, str]:
     """The noun's verbs, each once, with its line."""
     found = {}
     for path, (_, aliases, summary) in tree.COMMANDS.items():
-        for name in (path, *aliases):
+        for name in (path, *aliases) if summary else ():  # dial-stdio is for ssh:// alone
             if name.startswith(f"{noun} "):
                 found[name.partition(" ")[2]] = summary
                 break

@@ -228,11 +228,6 @@ def connect_unix(path: str) -> Connection:
 
 def connect_tcp(host: str, port: int, tls: Any = None) -> Connection:
     """`tls` is an ssl.SSLContext, or None for plain text. Raises OSError."""
-    if tls is not None:
-        import socket  # ssl wraps only the class of the socket module
-
-        plain = socket.create_connection((host, port))
-        return Connection(tls.wrap_socket(plain, server_hostname=host), f"{host}:{port}")
     failure: OSError = OSError(f"{host}: no address")
     for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
         sock = _socket.socket(family, kind, protocol)
@@ -243,5 +238,9 @@ def connect_tcp(host: str, port: int, tls: Any = None) -> Connection:
             failure = error
             continue
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        if tls is not None:
+            from onggi.cli import encrypted
+
+            sock = encrypted.wrap(sock, tls, host)
         return Connection(sock, f"{host}:{port}")
     raise failure

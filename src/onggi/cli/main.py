@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 GLOBAL_FLAGS: tuple[Row, ...] = (
     ("config", "", "string", "~/.docker", "Where the command's configuration lies"),
-    ("context", "c", "string", "", 'Context to use for this command (only "default" exists)'),
+    (
+        "context",
+        "c",
+        "string",
+        "",
+        'Context to use for this command (before DOCKER_HOST and "onggi context use")',
+    ),
     ("debug", "D", "bool", False, "Show the requests that are sent, and tracebacks"),
-    ("host", "H", "list", None, "Address of the engine, unix:///path or tcp://host:port"),
+    ("host", "H", "list", None, "Address of the engine, unix:///path, tcp://host:port or ssh://user@host"),
     ("log-level", "l", "string", "info", 'How much to say ("debug", "info", "warn", "error", "fatal")'),
     ("tls", "", "bool", False, "Use TLS; --tlsverify implies it"),
     ("tlscacert", "", "string", "~/.docker/ca.pem", "Trust certificates signed by this authority only"),

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from onggi.cli.contexts import Context
     from onggi.cli.engine import Address, Engine
     from onggi.cli.flags import Flags
 
@@ -32,27 +33,64 @@ class Session:
         if self._engine is None:
             from onggi.cli.engine import Engine
 
-            self._engine = Engine(self.address(), self._tls if self._wants_tls() else None)
+            context = self.context()
+            if context is not None and (context.tls or context.skip_verify):
+                from onggi.cli import certificates
+
+                self._engine = Engine(self.address(), lambda: certificates.of_context(context))
+            else:
+                self._engine = Engine(self.address(), self._tls if self._wants_tls() else None)
         return self._engine
 
-    def address(self) -> Address:
+    def context_name(self) -> str:
+        """Docker's order: --context, --host, DOCKER_HOST, DOCKER_CONTEXT, config.json, `default`."""
+        if self.options["context"]:
+            if self.options["host"]:
+                raise CommandError("conflicting options: cannot specify both --host and --context")
+            return str(self.options["context"])
+        if self.options["host"] or os.environ.get("DOCKER_HOST") or os.environ.get("ONGGI_HOST"):
+            return "default"
+        if named := os.environ.get("DOCKER_CONTEXT"):
+            return named
+        if not os.path.exists(f"{self.config_dir()}/config.json"):
+            return "default"
+        from onggi.cli import config_file
+
+        return str(config_file.read(self.config_dir()).get("currentContext") or "default")
+
+    def context(self) -> Context | None:
+        """The context in use; None for `default`. Raises CommandError where it does not exist."""
+        name = self.context_name()
+        if name == "default":
+            return None
+        from onggi.cli import contexts
+
+        try:
+            return contexts.read(self.config_dir(), name)
+        except CommandError as error:
+            raise CommandError(
+                f"Failed to initialize: unable to resolve docker endpoint: {error.message}"
+            ) from None
+
+    def default_address(self) -> Address:
+        """Where the default context leads."""
         from onggi.cli.engine import Address, default_socket
 
         hosts = self.options["host"]
         if len(hosts) > 1:
             raise CommandError("Please specify only one -H")
-        context = self.options["context"] or os.environ.get("DOCKER_CONTEXT", "")
-        if hosts and self.options["context"]:
-            raise CommandError("conflicting options: cannot specify both --host and --context")
-        if context not in ("", "default"):
-            raise CommandError(
-                "Failed to initialize: unable to resolve docker endpoint: "
-                f'context "{context}": context not found'
-            )
         chosen = hosts[0] if hosts else os.environ.get("DOCKER_HOST") or os.environ.get("ONGGI_HOST")
         if chosen:
-            return Address(chosen, chosen=True)
+            return Address(chosen, chosen=True, tls=self._wants_tls())
         return Address(f"unix://{default_socket()}", chosen=False)
+
+    def address(self) -> Address:
+        context = self.context()
+        if context is None or not context.host:
+            return self.default_address()
+        from onggi.cli.engine import Address
+
+        return Address(context.host, chosen=True, tls=bool(context.tls))
 
     def out(self, text: str) -> None:
         """One line on stdout."""
@@ -87,26 +125,13 @@ class Session:
         """An SSLContext of the three files; the engine is verified only when asked for. Raises
         CommandError.
         """
-        import ssl
+        from onggi.cli import certificates
 
         verify = self.options["tlsverify"] or bool(os.environ.get("DOCKER_TLS_VERIFY"))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         directory = os.environ.get("DOCKER_CERT_PATH") or self.config_dir()
         files = {}
         for name, default in (("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem")):
             given = name in self.options.given
             path = os.path.expanduser(self.options[name]) if given else f"{directory}/{default}"
             files[name] = path if given or os.path.exists(path) else ""
-        try:
-            if not verify:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            elif files["tlscacert"]:
-                context.load_verify_locations(files["tlscacert"])
-            else:
-                context.load_default_certs()
-            if files["tlscert"]:
-                context.load_cert_chain(files["tlscert"], files["tlskey"] or None)
-        except OSError as error:
-            raise CommandError(f"failed to load TLS material: {error}") from None
-        return context
+        return certificates.of_files(files["tlscacert"], files["tlscert"], files["tlskey"], verify=verify)

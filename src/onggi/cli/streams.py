@@ -229,13 +229,12 @@ class Pump:
         if extra_fd >= 0:
             poll.register(extra_fd, select.POLLIN)
         while True:
-            pending = getattr(self._sock, "pending", None)  # TLS may have read ahead
-            ready = {fd for fd, _ in poll.poll(0 if pending and pending() else None)}
+            ready = {fd for fd, _ in poll.poll()}
             if self._signals is not None and self._signals.fd in ready:
                 for number in self._signals.read():
                     if self._on_signal is not None:
                         self._on_signal(number)
-            if sock_fd in ready or (pending and pending()):
+            if sock_fd in ready:
                 try:
                     data = self._sock.recv(_CHUNK)
                 except (ConnectionResetError, BrokenPipeError):
@@ -294,11 +293,7 @@ class Pump:
         import _socket
 
         try:
-            unwrap = getattr(self._sock, "_onggi_close_write", None)
-            if unwrap is not None:
-                unwrap()
-            else:
-                self._sock.shutdown(_socket.SHUT_WR)
+            self._sock.shutdown(_socket.SHUT_WR)
         except OSError:
             pass  # the engine closed first
 

@@ -43,6 +43,10 @@ FLAGS: tuple[Row, ...] = (
     ("signature-policy", "", "string", "", "policy.json (podman's language): whose images may come in"),
     ("storage-driver", "s", "string", "", 'How layers are stored ("overlay", "native")'),
     ("tls", "", "bool", False, "TLS on tcp:// (--tls=false says that plain tcp is meant)"),
+    ("tlscacert", "", "string", "~/.docker/ca.pem", "Authority whose clients are let in"),
+    ("tlscert", "", "string", "~/.docker/cert.pem", "The engine's certificate"),
+    ("tlskey", "", "string", "~/.docker/key.pem", "The certificate's key"),
+    ("tlsverify", "", "bool", False, "TLS on tcp://, and only for clients with a certificate"),
     ("validate", "", "bool", False, "Check the configuration and quit"),
     ("version", "v", "bool", False, "Print the version and quit"),
 )
@@ -59,4 +63,4 @@ KEYS = {
 }
 
 # Flags that the file has no key for.
-FLAGS_ONLY = frozenset({"config-file", "tls", "validate", "version"})
+FLAGS_ONLY = frozenset({"config-file", "validate", "version"})

@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 
@@ -84,11 +85,12 @@ async def _run(flags: Flags, loaded: Settings) -> None:
     log.info("Starting up: version %s, root %s", __version__, loaded.engine.root)
     if os.geteuid() != 0:
         log.warning("not running as root: most containers will not start")
+    tls = sockets.tls_context(loaded.tls) if loaded.tls else None
     bound = sockets.open_all(loaded)
     try:
         pid_file.write(loaded.pid_file)
         try:
-            await _serve(flags, loaded, bound)
+            await _serve(flags, loaded, bound, tls)
         finally:
             pid_file.remove(loaded.pid_file)
     finally:
@@ -97,7 +99,9 @@ async def _run(flags: Flags, loaded: Settings) -> None:
         sockets.remove_all(loaded)
 
 
-async def _serve(flags: Flags, loaded: Settings, bound: list[socket.socket]) -> None:
+async def _serve(
+    flags: Flags, loaded: Settings, bound: list[socket.socket], tls: ssl.SSLContext | None
+) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     engine = await open_engine(loaded.engine)
@@ -107,7 +111,7 @@ async def _serve(flags: Flags, loaded: Settings, bound: list[socket.socket]) -> 
             loop.add_signal_handler(signal_, _stopper(stop, signal_))
         loop.add_signal_handler(signal.SIGHUP, _reload, engine, flags, loaded)
         for sock in bound:
-            await server.listen(sock)
+            await server.listen(sock, tls)
         gc.collect()
         gc.freeze()  # what lives now lives to the end: collections need not look at it again
         log.info("API listen on %s", ", ".join(loaded.hosts))

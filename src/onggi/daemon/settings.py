@@ -6,6 +6,7 @@ may not.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgspec
@@ -27,6 +28,14 @@ RELOADABLE = frozenset(
 )  # fmt: skip
 
 
+class TlsFiles(msgspec.Struct, frozen=True):
+    """PEM files; without `authority` clients are not verified."""
+
+    certificate: str
+    key: str
+    authority: str
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the process was told; `engine` is what the engine needs of it."""
 
@@ -38,7 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     log_format: str
     shutdown_seconds: int
-    plain_tcp: bool
+    tls: TlsFiles | None  # None: no TLS
+    tcp_is_meant: bool  # TLS that verifies, or less in so many words
 
 
 def load(flags: Flags) -> Settings:
@@ -81,8 +91,31 @@ def _settings(flags: Flags, document: dict[str, Any]) -> Settings:
         log_level=level,
         log_format=log_format,
         shutdown_seconds=_seconds(document.get("shutdown-timeout", flags["shutdown-timeout"])),
-        plain_tcp="tls" in flags.given and not flags["tls"],
+        tls=_tls(flags, document),
+        tcp_is_meant=_tcp_is_meant(document),
     )
+
+
+def _tls(flags: Flags, document: dict[str, Any]) -> TlsFiles | None:
+    """--tlsverify means --tls; the files lie where dockerd looks for them."""
+    verify = bool(document.get("tlsverify"))
+    if not (verify or document.get("tls")):
+        return None
+    names = ("tlscert", "tlskey", "tlscacert")
+    directory = os.environ.get("DOCKER_CERT_PATH", "").rstrip("/")
+    standard = {name: flags[name] for name in names}
+    if directory:
+        standard = {name: f"{directory}/{os.path.basename(path)}" for name, path in standard.items()}
+    paths = [str(document.get(name) or standard[name]) for name in names]
+    certificate, key, authority = (os.path.expanduser(path) for path in paths)
+    return TlsFiles(certificate, key, authority if verify else "")
+
+
+def _tcp_is_meant(document: dict[str, Any]) -> bool:
+    """dockerd's rule: clients are verified, or the user wrote that they are not (tls or tlsverify false)."""
+    if document.get("tlsverify"):
+        return True
+    return document.get("tls") is False or document.get("tlsverify") is False
 
 
 def _file(path: str, *, required: bool) -> dict[str, Any]:

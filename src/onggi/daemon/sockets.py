@@ -1,4 +1,5 @@
-"""Where the engine listens: unix sockets, sockets that systemd opened (fd://), plain tcp where it is wanted.
+"""Where the engine listens: unix sockets, sockets that systemd opened (fd://), tcp with TLS, or plain
+where that is wanted.
 
 A unix socket is 0660, root and the group. A path that another engine answers on is refused, a stale one is
 replaced.
@@ -7,12 +8,16 @@ replaced.
 from __future__ import annotations
 
 import grp
+import logging
 import os
 import socket
+import ssl
 import stat
 
-from onggi.daemon.settings import Settings
+from onggi.daemon.settings import Settings, TlsFiles
 from onggi.errors import Conflict, InvalidParameter
+
+log = logging.getLogger("onggi.daemon")
 
 FIRST_PASSED_FD = 3  # sd_listen_fds(3)
 
@@ -111,16 +116,40 @@ def passed() -> list[socket.socket]:
     return found
 
 
-def _tcp(host: str, rest: str, settings: Settings) -> socket.socket:
-    """Whoever reaches the API is root here, so tcp without TLS is done only where that is said."""
-    if not settings.plain_tcp:
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """TLS 1.2 and later; with an authority, for its clients alone. Raises InvalidParameter."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+    except (OSError, ssl.SSLError) as error:
         raise InvalidParameter(
-            f"refused to listen on {host}: everybody who can connect there is root on this machine, and this "
-            "engine has no TLS yet; --tls=false says that you want it so"
+            f"could not load X509 key pair (cert: {files.certificate!r}, key: {files.key!r}): {error}"
+        ) from None
+    if files.authority:
+        try:
+            context.load_verify_locations(files.authority)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidParameter(f"could not read CA certificate {files.authority!r}: {error}") from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _tcp(host: str, rest: str, settings: Settings) -> socket.socket:
+    """Whoever reaches the API is root here, so it is said when clients are not verified."""
+    if not settings.tcp_is_meant:
+        raise InvalidParameter(
+            f"refused to listen on {host}: everybody who can connect there is root on this machine; "
+            "--tlsverify lets in clients with a certificate alone, --tls=false or --tlsverify=false says "
+            "that you want it otherwise"
         )
-    address, _, port = rest.rpartition(":")
+    if settings.tls is None or not settings.tls.authority:
+        log.warning("%s is open to everybody who can connect: this is root access to this machine", host)
+    address, _, port = rest.rpartition(":") if ":" in rest else (rest, "", "")
+    port = port or ("2376" if settings.tls else "2375")
     if not port.isdigit():
-        raise InvalidParameter(f"invalid bind address ({host}): a port is needed")
+        raise InvalidParameter(f"invalid bind address ({host}): {port!r} is no port")
     address = address.strip("[]") or "127.0.0.1"
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)

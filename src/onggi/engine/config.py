@@ -108,8 +108,11 @@ _KEYS = {
 
 # Keys of daemon.json that belong to the process around the engine, or that live restore makes true anyway.
 DAEMON_KEYS = frozenset(
-    {"hosts", "pidfile", "log-level", "log-format", "group", "live-restore", "shutdown-timeout"}
-)
+    {
+        "hosts", "pidfile", "log-level", "log-format", "group", "live-restore", "shutdown-timeout",
+        "tls", "tlscacert", "tlscert", "tlskey", "tlsverify",
+    }
+)  # fmt: skip
 
 
 def parse(document: dict[str, object], base: EngineConfig | None = None) -> EngineConfig:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from onggi.server import errors
 from onggi.server.connection import Connection
+from onggi.server.encrypted import Encrypted
 from onggi.server.messages import Request, Response, Stream
 from onggi.server.router import Entry, Router
 
@@ -33,19 +36,24 @@ class Server:
         self._engine = engine
         self._router = Router(table)
         self._connections: set[Connection] = set()
+        self._fronts: set[Encrypted] = set()
         self._listeners: list[asyncio.Server] = []
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Serve a bound socket; the server owns it from here on."""
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve a bound socket; the server owns it from here on. `tls` is for tcp alone."""
         loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
             listener = await loop.create_unix_server(self._connection, sock=sock, backlog=BACKLOG)
         else:
-            listener = await loop.create_server(self._connection, sock=sock, backlog=BACKLOG)
+            accept = self._connection if tls is None else partial(self._encrypted, tls)
+            listener = await loop.create_server(accept, sock=sock, backlog=BACKLOG)
         self._listeners.append(listener)
 
     def _connection(self) -> Connection:
         return Connection(self.answer, self._engine, self._connections)
+
+    def _encrypted(self, tls: ssl.SSLContext) -> Encrypted:
+        return Encrypted(tls, self._connection, self._fronts)
 
     async def answer(self, request: Request) -> Response | Stream | None:
         """Find and call the handler; errors become answers here."""
@@ -68,6 +76,8 @@ class Server:
             _, late = await asyncio.wait(waiting, timeout=seconds)
             for task in late:
                 waiting[task].cancel()
+        for front in list(self._fronts):
+            front.close()
         self._listeners.clear()
 
     async def __aenter__(self) -> Server:

@@ -88,11 +88,22 @@ def test_reload_changes_what_can_be_changed(tmp_path: Path) -> None:
 def test_tcp_is_refused_unless_it_is_meant() -> None:
     with pytest.raises(InvalidParameter, match="refused to listen"):
         sockets.open_all(load("-H", "tcp://127.0.0.1:0"))
+    with pytest.raises(InvalidParameter, match="refused to listen"):  # encrypted, and open to everybody
+        sockets.open_all(load("-H", "tcp://127.0.0.1:0", "--tls"))
     (sock,) = sockets.open_all(load("-H", "tcp://127.0.0.1:0", "--tls=false"))
     sock.close()
 
 
-@pytest.mark.parametrize("host", ["nothing", "npipe:////x", "tcp://127.0.0.1"])
+def test_the_files_of_tls_are_found_where_dockerd_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CERT_PATH", "/keys")
+    found = load("--tlsverify", "--tlskey", "/elsewhere/k.pem").tls
+    assert found == settings.TlsFiles("/keys/cert.pem", "/elsewhere/k.pem", "/keys/ca.pem")
+    with pytest.raises(InvalidParameter, match="could not load X509 key pair"):
+        sockets.tls_context(found)
+    assert load("--tls", "--tlsverify=false").tls == settings.TlsFiles("/keys/cert.pem", "/keys/key.pem", "")
+
+
+@pytest.mark.parametrize("host", ["nothing", "npipe:////x", "tcp://127.0.0.1:x"])
 def test_hosts_that_are_none(host: str) -> None:
     with pytest.raises(InvalidParameter, match=r"bind address|parse docker host"):
         sockets.open_all(load("-H", host, "--tls=false"))

@@ -13,6 +13,6 @@ FLAGS = ()
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
-    session.address()  # a context that does not exist is an error here too
-    session.out("default")
+    session.context()  # one that does not exist is an error here too
+    session.out(session.context_name())
     return 0
