@@ -78,10 +78,13 @@ def _mounts(record: ContainerRecord, facts: Facts, options: security.SecurityOpt
     defaults = mounts.default_mounts(host, writable_cgroups=options.writable_cgroups)
     defaults += mounts.shm_mount(host, facts.shm_path)
     taken = {mount.target for mount in facts.mounts}
-    etc = [mounts.bind(source, target) for source, target in facts.etc if target not in taken]
+    narrowed = ("ro",) if host.readonly_rootfs else ()
+    etc = [mounts.bind(source, target, *narrowed) for source, target in facts.etc if target not in taken]
     wanted = mounts.user_mounts(facts.mounts)
     if facts.init is not None:
         wanted.append(mounts.bind(facts.init.path, facts.init.target, "ro"))
+    if host.readonly_rootfs:
+        defaults = mounts.read_only(defaults)
     return mounts.combine(defaults, wanted) + etc
 
 

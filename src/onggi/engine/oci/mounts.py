@@ -16,6 +16,8 @@ from onggi.runtime.compile.mounts import KEEP
 from onggi.spawn.plan import SUBDIR
 from onggi.wire.containers import HostConfig
 
+WRITABLE = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})
+
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """A mount that the user or the image asked for, with what containers/mount_sources.py found for it."""
@@ -46,6 +48,16 @@ def default_mounts(host: HostConfig, *, writable_cgroups: bool) -> list[dict[str
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", cgroup_mode, "nosuid", "noexec", "nodev"),
         _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
     ]  # fmt: skip
+
+
+def read_only(defaults: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With --read-only: the default mounts but those that programs cannot do without, as Docker has it."""
+    return [
+        mount
+        if mount["destination"] in WRITABLE or "ro" in mount["options"]
+        else {**mount, "options": [*(option for option in mount["options"] if option != "rw"), "ro"]}
+        for mount in defaults
+    ]
 
 
 def shm_mount(host: HostConfig, shared_path: str) -> list[dict[str, Any]]:
