@@ -14,6 +14,7 @@ exec_root/                /run/onggi; gone after a boot
     onggi.sock            Engine API
     onggi.pid
     zygote.sock
+    forwarding.4 .6       links that a host without forwarding kept apart (network/forwarding.py)
     resolver.sock         of the name server process, for the engine alone
     shims/ID/             sock (the shim's socket), state (pid of shim and init, as text)
 """
@@ -77,6 +78,11 @@ class Paths:
     @property
     def resolver_socket(self) -> str:
         return f"{self.exec_root}/resolver.sock"
+
+    @property
+    def forwarding_note(self) -> str:
+        """With .4 and .6 after it: the links that a host without forwarding kept apart."""
+        return f"{self.exec_root}/forwarding"
 
     @property
     def socket(self) -> str:

@@ -145,9 +145,31 @@ def _from_flags(flags: Flags) -> dict[str, Any]:
 def _shaped(name: str, value: Any) -> Any:
     if name == "log-opt":
         return dict(_pair("log-opt", item) for item in value)
+    if name == "default-address-pool":
+        return [_pool(item) for item in value]
+    if name == "default-network-opt":
+        return _network_options(value)
     if name == "default-ulimit":
         return {key: _ulimit(key, text) for key, text in (_pair("default-ulimit", item) for item in value)}
     return value
+
+
+def _pool(text: str) -> dict[str, object]:
+    """`base=10.0.0.0/8,size=24`."""
+    found = dict(_pair("default-address-pool", item) for item in text.split(","))
+    if set(found) != {"base", "size"} or not found["size"].isdigit():
+        raise InvalidParameter(f'invalid argument "{text}" for "--default-address-pool" flag')
+    return {"base": found["base"], "size": int(found["size"])}
+
+
+def _network_options(values: list[str]) -> dict[str, dict[str, str]]:
+    """`bridge=com.docker.network.driver.mtu=1400`, by driver."""
+    found: dict[str, dict[str, str]] = {}
+    for text in values:
+        driver, rest = _pair("default-network-opt", text)
+        name, value = _pair("default-network-opt", rest)
+        found.setdefault(driver, {})[name] = value
+    return found
 
 
 def _pair(flag: str, text: str) -> tuple[str, str]:

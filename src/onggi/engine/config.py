@@ -7,7 +7,10 @@ reads the environment or a file of settings. Not here: sockets and log levels of
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import posixpath
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
 
@@ -54,10 +57,22 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     signature_policy: str = ""  # path of a policy.json; empty: images are accepted unsigned, as by dockerd
     bridge: str = ""  # "none" turns the default bridge off
     bip: str = ""
-    mtu: int = 1500
+    bip6: str = ""
+    fixed_cidr: str = ""
+    fixed_cidr_v6: str = ""
+    default_gateway: str = ""
+    default_gateway_v6: str = ""
+    default_host_address: str = ""  # where the default bridge publishes: dockerd's key is `ip`
+    ipv6: bool = False  # of the default bridge
+    icc: bool = True
+    ip_masq: bool = True
+    mtu: int = 1500  # of the default bridge
+    default_network_options: dict[str, dict[str, str]] = {}  # driver -> options of new networks
     default_address_pools: tuple[AddressPool, ...] = ()
     iptables: bool = True
+    ip6tables: bool = True
     ip_forward: bool = True
+    ip_forward_no_drop: bool = False
     workers: int = 16
     debug: bool = False
 
@@ -99,10 +114,22 @@ _KEYS = {
     "signature-policy": "signature_policy",
     "bridge": "bridge",
     "bip": "bip",
+    "bip6": "bip6",
+    "fixed-cidr": "fixed_cidr",
+    "fixed-cidr-v6": "fixed_cidr_v6",
+    "default-gateway": "default_gateway",
+    "default-gateway-v6": "default_gateway_v6",
+    "ip": "default_host_address",
+    "ipv6": "ipv6",
+    "icc": "icc",
+    "ip-masq": "ip_masq",
     "mtu": "mtu",
+    "default-network-opts": "default_network_options",
     "default-address-pools": "default_address_pools",
     "iptables": "iptables",
+    "ip6tables": "ip6tables",
     "ip-forward": "ip_forward",
+    "ip-forward-no-drop": "ip_forward_no_drop",
     "debug": "debug",
 }
 
@@ -135,7 +162,49 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
         raise InvalidParameter(f"invalid configuration: {error}") from None
     if config.log_driver not in ("json-file", "none", "local"):
         raise InvalidParameter(f"logger: no log driver named '{config.log_driver}' is registered")
+    _check_networks(config)
     return config
+
+
+def _check_networks(config: EngineConfig) -> None:
+    """What dockerd refuses at its start, in its words. Raises InvalidParameter."""
+    if config.bridge and (config.bip or config.bip6):
+        raise InvalidParameter(
+            "You specified -b & --bip, mutually exclusive options. Please specify only one"
+        )
+    if not config.iptables and not config.icc:
+        raise InvalidParameter(
+            "You specified --iptables=false with --icc=false. ICC=false uses iptables to function. "
+            "Please set --icc or --iptables to true"
+        )
+    if config.mtu < 0 or config.mtu > 65535:
+        raise InvalidParameter(f"invalid default MTU: {config.mtu}")
+    for key, text in (
+        ("bip", config.bip),
+        ("bip6", config.bip6),
+        ("fixed-cidr", config.fixed_cidr),
+        ("fixed-cidr-v6", config.fixed_cidr_v6),
+    ):
+        _checked(key, text, 6 if key.endswith("6") else 4, ipaddress.ip_interface, "CIDR address")
+    for key, text in (
+        ("ip", config.default_host_address),
+        ("default-gateway", config.default_gateway),
+        ("default-gateway-v6", config.default_gateway_v6),
+    ):
+        _checked(key, text, 6 if key.endswith("6") else 4, ipaddress.ip_address, "IP address")
+
+
+def _checked(
+    key: str, text: str, version: int, parse_: Callable[[str], IPv4Address | IPv6Address], kind: str
+) -> None:
+    if not text:
+        return
+    try:
+        right = parse_(text).version == version and (kind == "IP address" or "/" in text)
+    except ValueError:
+        right = False
+    if not right:
+        raise InvalidParameter(f"invalid {kind} for {key}: {text}")
 
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}

@@ -34,11 +34,10 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     prefix6: int = 0
     mtu: int = 1500
     icc: bool = True
-    forward: bool = True
 
 
 def ensure(bridge: Bridge) -> None:
-    """Make the bridge if it is not there, and let the host forward. Raises Conflict for a foreign link."""
+    """Make the bridge if it is not there. Raises Conflict for a foreign link."""
     with Route() as route:
         link = route.link(bridge.name)
         if link is None:
@@ -58,15 +57,6 @@ def ensure(bridge: Bridge) -> None:
             route.set_up(link.index)
     # Published ports are reached by 127.0.0.1 too; the firewall drops what others send to that net.
     plugs.set_sysctl(f"ipv4/conf/{bridge.name}/route_localnet", "1")
-    if bridge.forward:
-        allow_forwarding(ipv6=bool(bridge.gateway6))
-
-
-def allow_forwarding(*, ipv6: bool = False) -> None:
-    """Turn on the host's forwarding, as dockerd does."""
-    plugs.set_sysctl("ipv4/ip_forward", "1")
-    if ipv6:
-        plugs.set_sysctl("ipv6/conf/all/forwarding", "1")
 
 
 def connect(bridge: Bridge, sandbox: Sandbox, plug: Plug) -> None:

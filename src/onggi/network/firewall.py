@@ -5,7 +5,8 @@
         prerouting   dstnat            to an address of this host: ports
         output       dstnat            the same for the host's own connections
         ports                          published: dnat to the container
-        forward      -5                what a network lets through gets the mark MARK, all else of ours goes
+        forward      -5                what a network lets through gets the mark MARK, all else of ours goes,
+                                       and what only passes because the engine made the host a router
         postrouting  srcnat            what leaves a network, returns to it, or is localhost's: masquerade
 
 By libnftables in-process, else by nft(8), else by iptables-restore(8) (firewall_iptables.py). Nobody else's
@@ -54,6 +55,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     segments: tuple[Segment, ...] = ()
     ports: tuple[Port, ...] = ()
+    apart: tuple[str, ...] = ()  # links between which the host did not forward (network/forwarding.py)
+    apart6: tuple[str, ...] = ()
+    ipv6: bool = True  # False: what IPv6 may do is somebody else's to say (dockerd's ip6tables)
 
 
 def apply(table: str, rules: Rules) -> None:
@@ -122,10 +126,10 @@ def script(table: str, rules: Rules) -> str:
     ]
     bodies = [
         *((("guard", f"iifname {_q(s.bridge)} ip daddr 127.0.0.0/8 drop")) for s in rules.segments),
-        *(("ports", _published(port)) for port in rules.ports),
+        *(("ports", _published(port)) for port in rules.ports if rules.ipv6 or ":" not in port.address),
         *((chain, "fib daddr type local jump ports") for chain in ("prerouting", "output")),
         *(("forward", body) for body in _forward(rules)),
-        *(("postrouting", body) for segment in rules.segments for body in _postrouting(segment)),
+        *(("postrouting", body) for segment in rules.segments for body in _postrouting(segment, rules.ipv6)),
     ]
     lines += [f"add rule {own} {chain} {body}" for chain, body in bodies]
     return "\n".join(lines) + "\n"
@@ -147,7 +151,7 @@ def _forward(rules: Rules) -> list[str]:
         return []
     ours = _set(segment.bridge for segment in rules.segments)
     passes = f"meta mark set meta mark or {MARK:#x} accept"
-    bodies = []
+    bodies = [] if rules.ipv6 else ["meta nfproto ipv6 accept"]
     for way in ("iifname", "oifname"):
         bodies.append(f"{way} {ours} ct state established,related {passes}")
     bodies.append(f"oifname {ours} ct status dnat {passes}")
@@ -160,14 +164,19 @@ def _forward(rules: Rules) -> list[str]:
         bodies.append(f"iifname {_set(inner)} drop")
     bodies.append(f"iifname {ours} oifname != {ours} {passes}")
     bodies.append(f"oifname {ours} drop")
+    for family, links in (("ipv4", rules.apart), ("ipv6", rules.apart6)):
+        if links:
+            bodies.append(f"meta nfproto {family} iifname {_set(links)} oifname {_set(links)} drop")
     return bodies
 
 
-def _postrouting(segment: Segment) -> list[str]:
+def _postrouting(segment: Segment, ipv6: bool) -> list[str]:
     name = _q(segment.bridge)
     bodies = [f"oifname {name} ip saddr 127.0.0.0/8 masquerade"]
     for subnet in segment.subnets:
         family = "ip6" if ":" in subnet else "ip"
+        if family == "ip6" and not ipv6:
+            continue
         if segment.masquerade and not segment.internal:
             bodies.append(f"oifname != {name} {family} saddr {subnet} masquerade")
         # A neighbour's answer would reach the client past the host, from an address that it did not ask.

@@ -30,6 +30,8 @@ def apply(table: str, rules: Rules) -> None:
     """Make our chains hold exactly these rules. Raises System with the tool's own words."""
     prefix = table.upper()
     for tool, six in _tools():
+        if six and not rules.ipv6:
+            continue
         if six and not any(":" in subnet for segment in rules.segments for subnet in segment.subnets):
             continue
         _run([f"{tool}-restore", "-w", "--noflush"], script(prefix, rules, six=six))
@@ -85,6 +87,8 @@ def script(prefix: str, rules: Rules, *, six: bool) -> str:
     forward += [
         f"-A {prefix}-FWD -i {s.bridge} -j {'DROP' if s.internal else 'ACCEPT'}" for s in rules.segments
     ]
+    links = rules.apart6 if six else rules.apart
+    forward += [f"-A {prefix}-FWD -i {one} -o {other} -j DROP" for one in links for other in links]
     return "\n".join(["*nat", *nat, "COMMIT", "*filter", *forward, "COMMIT", ""])
 
 

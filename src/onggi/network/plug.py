@@ -15,6 +15,7 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
     mac: bytes
     addresses: tuple[tuple[str, int], ...]
     gateways: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()  # ("net.ipv4.conf.IFNAME.log_martians", "1")
 
 
 def configure(plug: Plug) -> None:
@@ -26,6 +27,11 @@ def configure(plug: Plug) -> None:
             without_ipv6(plug.name)
         for address, prefix in plug.addresses:
             inside.add_address(link.index, address, prefix)
+        for key, value in plug.sysctls:  # the interface's name may have dots; the rest has none
+            before, _, after = key.partition(".IFNAME.")
+            path = f"{before.removeprefix('net.').replace('.', '/')}/{plug.name}/{after.replace('.', '/')}"
+            with open(f"/proc/sys/net/{path}", "w", encoding="ascii") as file:
+                file.write(value)
         inside.set_up(link.index)
         for gateway in plug.gateways:
             inside.add_default_route(gateway, link.index)

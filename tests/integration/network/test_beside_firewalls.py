@@ -148,7 +148,7 @@ def test_the_clients_address_is_kept_and_the_container_is_not_reached_past_its_p
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     connected = engine.docker("exec", "web", "netstat", "-tn")
     assert CLIENT in connected
-    found = engine.api("GET", "/containers/web/json")["NetworkSettings"]
+    found = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["bridge"]
     subprocess.run(
         [
             "nsenter",

@@ -147,6 +147,6 @@ def test_the_default_bridge_links_by_hosts_file(engine: Engine, net: str) -> Non
     text = engine.docker(
         "run", "--rm", "--link", "linked:alias", "--add-host", "up:host-gateway", BUSYBOX, "cat", "/etc/hosts"
     )
-    settings = engine.api("GET", "/containers/linked/json")["NetworkSettings"]
+    settings = engine.api("GET", "/containers/linked/json")["NetworkSettings"]["Networks"]["bridge"]
     assert f"{settings['IPAddress']}\talias" in text
     assert f"{settings['Gateway']}\tup" in text

@@ -77,8 +77,9 @@ def refused(engine: Engine, *args: str) -> str:
 
 
 def settings(engine: Engine, name: str) -> dict[str, Any]:
+    """NetworkSettings, with what the default bridge has among them."""
     found: dict[str, Any] = engine.api("GET", f"/containers/{name}/json")["NetworkSettings"]
-    return found
+    return {**found["Networks"].get("bridge", {}), **found}
 
 
 def test_a_published_port_is_reached_from_here_and_freed_with_the_container(engine: Engine) -> None:

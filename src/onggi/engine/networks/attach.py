@@ -118,10 +118,11 @@ def plug_in(
             sandbox,
             Plug(
                 host_name=host_name(endpoint.endpoint_id),
-                name=interface,
+                name=configure.interface_name(asked, interface),
                 mac=configure.mac_bytes(endpoint.mac_address),
-                addresses=tuple(item for item in addresses if item[0]),
+                addresses=(*(item for item in addresses if item[0]), *configure.link_locals(asked)),
                 gateways=gateways,
+                sysctls=configure.interface_sysctls(asked),
             ),
         )
     except BaseException:
@@ -154,10 +155,10 @@ def _addressed(live: Live, asked: EndpointSettings) -> EndpointSettings:
         asked,
         network_id=live.id,
         endpoint_id=secrets.token_hex(32),
-        gateway=four.gateway if four and not live.internal else "",
+        gateway=live.gateway(4),
         ip_address=address4,
         ip_prefix_len=four.subnet.prefixlen if four else 0,
-        ipv6_gateway=six.gateway if six and not live.internal else "",
+        ipv6_gateway=live.gateway(6),
         global_ipv6_address=address6,
         global_ipv6_prefix_len=six.subnet.prefixlen if six else 0,
         mac_address=asked.mac_address or mac_of(address4).hex(":"),

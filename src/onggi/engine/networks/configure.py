@@ -7,6 +7,7 @@ known. A network that does not exist is found at start, as with Docker.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,11 @@ from onggi.wire.networks import EndpointIPAMConfig, EndpointSettings, Network
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
     from onggi.wire.containers import ContainerCreateRequest, HostConfig
+
+
+INTERFACE_NAME = "com.docker.network.endpoint.ifname"
+INTERFACE_SYSCTLS = "com.docker.network.endpoint.sysctls"
+_SYSCTL = re.compile(r"net\.(ipv4|ipv6|mpls)\.([a-z_]+\.)?IFNAME\.[a-z0-9_]+", re.IGNORECASE)
 
 
 def modes(mode: str) -> bool:
@@ -70,9 +76,55 @@ def check(network: Network | None, name: str, settings: EndpointSettings) -> End
     for address, version in ((ipam.ipv4_address, 4), (ipam.ipv6_address, 6)):
         if address:
             _static(network, name, address, version)
+    for address in ipam.link_local_ips:
+        _link_local(name, address)
     if settings.mac_address:
         mac_bytes(settings.mac_address)
+    interface_name(settings, "")
+    interface_sysctls(settings)
     return settings
+
+
+def _link_local(name: str, address: str) -> None:
+    try:
+        if ipaddress.ip_address(address).is_link_local:
+            return
+    except ValueError:
+        pass
+    raise InvalidParameter(
+        f"invalid config for network {name}: invalid endpoint settings:\n"
+        f"invalid link-local IP address: {address}"
+    )
+
+
+def link_locals(settings: EndpointSettings) -> list[tuple[str, int]]:
+    """(address, prefix length) of --link-local-ip: the family's whole link-local net (RFC 3927, 4291)."""
+    listed = settings.ipam_config.link_local_ips if settings.ipam_config is not None else []
+    return [(address, 64 if ":" in address else 16) for address in listed]
+
+
+def interface_name(settings: EndpointSettings, default: str) -> str:
+    """The driver option com.docker.network.endpoint.ifname. Raises InvalidParameter."""
+    name = settings.driver_opts.get(INTERFACE_NAME, "")
+    if name and (len(name) > 15 or name in (".", "..", "lo") or any(c in "/:" or c <= " " for c in name)):
+        raise InvalidParameter(f"invalid interface name: {name}")  # netdevice(7), dev_valid_name()
+    return name or default
+
+
+def interface_sysctls(settings: EndpointSettings) -> tuple[tuple[str, str], ...]:
+    """The driver option com.docker.network.endpoint.sysctls: `net.ipv4.conf.IFNAME.log_martians=1,...`.
+
+    Raises InvalidParameter.
+    """
+    found = []
+    for item in filter(None, settings.driver_opts.get(INTERFACE_SYSCTLS, "").split(",")):
+        key, equals, value = item.partition("=")
+        if not equals or not _SYSCTL.fullmatch(key):
+            raise InvalidParameter(
+                f"unable to set network sysctl {item}: it has to be net.KIND.IFNAME.NAME=VALUE"
+            )
+        found.append((key.lower().replace(".ifname.", ".IFNAME."), value))  # docker's client lowers it
+    return tuple(found)
 
 
 def _static(network: Network | None, name: str, address: str, version: int) -> None:

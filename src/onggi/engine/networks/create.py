@@ -49,7 +49,7 @@ async def create(engine: Engine, request: NetworkCreateRequest) -> NetworkCreate
 
 
 def _create(engine: Engine, request: NetworkCreateRequest) -> Network:
-    request = _with_configuration(engine, request)
+    request = _with_configuration(engine, _with_defaults(engine, request))
     _check(request)
     networks = engine.networks
     with networks.placing:
@@ -82,6 +82,14 @@ def _create(engine: Engine, request: NetworkCreateRequest) -> Network:
             raise
     failpoints.hit("network.made")
     return network
+
+
+def _with_defaults(engine: Engine, request: NetworkCreateRequest) -> NetworkCreateRequest:
+    """The daemon's default-network-opts for the driver, under what the request says."""
+    defaults = engine.config.default_network_options.get(request.driver or "bridge", {})
+    if not defaults or request.config_only or request.config_from is not None:
+        return request
+    return msgspec.structs.replace(request, options={**defaults, **request.options})
 
 
 def _with_configuration(engine: Engine, request: NetworkCreateRequest) -> NetworkCreateRequest:

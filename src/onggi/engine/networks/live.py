@@ -22,12 +22,14 @@ MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 HOST_ADDRESS = "com.docker.network.bridge.host_binding_ipv4"
 MTU = "com.docker.network.driver.mtu"
 DRIVERS = ("bridge", "macvlan")
+# Auxiliary addresses that are the containers' way out, instead of the bridge's own (moby: libnetwork).
+DEFAULT_GATEWAYS = {4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6"}
 
 
 class Live:
     """One network that can be connected to; `addresses4` and `addresses6` are None without that family."""
 
-    def __init__(self, network: Network, *, mtu: int, forward: bool) -> None:
+    def __init__(self, network: Network) -> None:
         self.id = network.id
         self.name = network.name
         self.driver = network.driver
@@ -37,11 +39,15 @@ class Live:
         six = pool(network, 6)
         self.addresses4 = _addresses(four)
         self.addresses6 = _addresses(six)
-        self.mtu = int(network.options.get(MTU, mtu))
+        self._routers = {
+            version: found.auxiliary_addresses.get(DEFAULT_GATEWAYS[version], "") if found else ""
+            for version, found in ((4, four), (6, six))
+        }
+        self.mtu = int(network.options.get(MTU, 1500))
         self.bridge: bridge.Bridge | None = None
         self.macvlan: macvlan.Macvlan | None = None
         if network.driver == "bridge":
-            self.bridge = self._bridge(network, forward)
+            self.bridge = self._bridge(network)
         else:
             parent = network.options.get("parent", "")
             self.macvlan = macvlan.Macvlan(
@@ -52,7 +58,7 @@ class Live:
             )
         self.masquerade = truth(network.options, MASQUERADE)
 
-    def _bridge(self, network: Network, forward: bool) -> bridge.Bridge:
+    def _bridge(self, network: Network) -> bridge.Bridge:
         four, six = self.addresses4, self.addresses6
         return bridge.Bridge(
             name=bridge_name(network),
@@ -62,7 +68,6 @@ class Live:
             prefix6=six.subnet.prefixlen if six else 0,
             mtu=self.mtu,
             icc=truth(network.options, ICC),
-            forward=forward and not network.internal,
         )
 
     @property
@@ -108,8 +113,14 @@ class Live:
         """Where a container of this network finds the rest of the world; nowhere from an internal one."""
         if self.internal:
             return ()
-        pools = (item for item in (self.addresses4, self.addresses6) if item is not None)
-        return tuple(item.gateway for item in pools if item.gateway)
+        return tuple(gateway for gateway in map(self.gateway, (4, 6)) if gateway)
+
+    def gateway(self, version: int) -> str:
+        """The bridge's address, or the router that an auxiliary address names; empty without a way out."""
+        pool_ = self.addresses4 if version == 4 else self.addresses6
+        if pool_ is None or self.internal:
+            return ""
+        return self._routers[version] or pool_.gateway
 
     def reserve(self, endpoint: EndpointSettings) -> None:
         """Take the addresses that an endpoint has already. Raises Conflict, Forbidden."""

@@ -22,15 +22,15 @@ import msgspec
 
 from onggi import failpoints, paths
 from onggi.engine.clock import now, rfc3339
+from onggi.engine.networks import default_bridge
 from onggi.engine.networks.live import DRIVERS, Live, bridge_name
-from onggi.errors import InvalidParameter, NoSuchNetwork
+from onggi.errors import NoSuchNetwork
 from onggi.kernel.netlink import Route
-from onggi.network import bridge, firewall, foreign, subnets
-from onggi.network.addresses import first_host
+from onggi.network import bridge, firewall, foreign, forwarding, subnets
 from onggi.network.reservations import Bound, Reservations, Wanted
 from onggi.network.resolver.client import Resolver
 from onggi.store import networks as rows
-from onggi.wire.networks import IPAM, EndpointSettings, IPAMConfig, Network
+from onggi.wire.networks import IPAM, EndpointSettings, Network
 
 if TYPE_CHECKING:
     from onggi.engine.config import EngineConfig
@@ -124,10 +124,11 @@ class Networks:
             found = self._live.get(network.id)
             if found is not None:
                 return found
-            if network.name == DEFAULT and (not network.ipam.config or self._lost_place(network)):
+            if network.name == DEFAULT and not self.endpoints(network_id=network.id):
                 network = self._place(network)
             live = self._make(network)
             live.ensure()
+            self._let_forward(live)
             for _, endpoint in self.endpoints(network_id=network.id):
                 live.reserve(endpoint)
             self._live[network.id] = live
@@ -135,6 +136,15 @@ class Networks:
         if self._config.iptables:
             foreign.let_through(self.table_name)
         return live
+
+    def _let_forward(self, live: Live) -> None:
+        """dockerd's ip-forward: the host is a router as soon as there is a network that leads out."""
+        if live.bridge is None or live.internal or not self._config.ip_forward:
+            return
+        own = {bridge_name(network) for network in self.all() if network.driver == "bridge"}
+        for version, pool_ in ((4, live.addresses4), (6, live.addresses6)):
+            if pool_ is not None:
+                forwarding.switch_on(self._config.paths.forwarding_note, version, own)
 
     def known(self, network_id: str) -> Live | None:
         """The network if this engine has used it."""
@@ -147,10 +157,14 @@ class Networks:
 
     def rules(self) -> firewall.Rules:
         """What the firewall's table has to say now."""
+        note = self._config.paths.forwarding_note
         segments = [live.segment for live in self.all_live()]
         return firewall.Rules(
             segments=tuple(segment for segment in segments if segment is not None),
             ports=self.ports.rules(),
+            apart=() if self._config.ip_forward_no_drop else forwarding.apart(note, 4),
+            apart6=() if self._config.ip_forward_no_drop else forwarding.apart(note, 6),
+            ipv6=self._config.ip6tables,
         )
 
     def apply_rules(self) -> None:
@@ -241,7 +255,7 @@ class Networks:
         )
 
     def _make(self, network: Network) -> Live:
-        return Live(network, mtu=self._config.mtu, forward=self._config.ip_forward)
+        return Live(network)
 
     # --- subnets ----------------------------------------------------------------------------------------
 
@@ -267,40 +281,21 @@ class Networks:
         return self.get("none").id
 
     def _lost_place(self, network: Network) -> bool:
-        """Has somebody taken the subnet while our bridge was away? What the user chose is not ours."""
-        if self._config.bip or self.endpoints(network_id=network.id) or bridge.exists(self.bridge_name):
+        """Has somebody taken the subnet while our bridge was away?"""
+        if not network.ipam.config or self._config.bridge or bridge.exists(self.bridge_name):
             return False
-        return subnets.overlap(network.ipam.config[0].subnet, self.used())
+        return any(subnets.overlap(item.subnet, self.used()) for item in network.ipam.config)
 
     def _place(self, network: Network) -> Network:
-        """Choose the default bridge's subnet and write it down."""
-        if self._config.bip:
-            try:
-                address = ipaddress.IPv4Interface(self._config.bip)
-            except ValueError as error:
-                raise InvalidParameter(f"invalid bip {self._config.bip}: {error}") from None
-            subnet, gateway = str(address.network), str(address.ip)
-        else:
-            others = [item for other in self.all() if other.id != network.id for item in other.ipam.config]
-            taken = [
-                (o.subnet.partition("/")[0], int(o.subnet.partition("/")[2])) for o in others if o.subnet
-            ]
-            chosen = subnets.choose(self._pools(), [*self.used(), *taken])
-            subnet, gateway = str(chosen), first_host(chosen)
-        network = msgspec.structs.replace(
-            network,
-            ipam=IPAM(driver="default", config=[IPAMConfig(subnet=subnet, gateway=gateway)]),
-            options={
-                "com.docker.network.bridge.default_bridge": "true",
-                "com.docker.network.bridge.enable_icc": "true",
-                "com.docker.network.bridge.enable_ip_masquerade": str(self._config.iptables).lower(),
-                "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-                "com.docker.network.bridge.name": self.bridge_name,
-                "com.docker.network.driver.mtu": str(self._config.mtu),
-            },
-        )
-        rows.update(self._database, network.id, _encode(network))
-        return network
+        """The default bridge as the configuration wants it, written down."""
+        if self._lost_place(network):
+            network = msgspec.structs.replace(network, ipam=IPAM(driver="default"))
+        placed = default_bridge.configured(network, self._config, self.bridge_name, self.choose)
+        if placed.ipam != network.ipam and not self._config.bridge:
+            bridge.remove(self.bridge_name)  # it may have the old address; nobody is in it
+        if placed != network:
+            rows.update(self._database, network.id, _encode(placed))
+        return placed
 
     def _pools(self) -> tuple[tuple[str, int], ...]:
         configured = tuple((pool.base, pool.size) for pool in self._config.default_address_pools)
