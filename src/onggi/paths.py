@@ -6,6 +6,7 @@ root/                     /var/lib/onggi; persistent
     snapshots/KEY/        fs/ (upper or unpacked layer), work/
     volumes/NAME/_data
     containers/ID/        rootfs/ (mount point), ID-json.log*, exit.json, hostname, hosts, resolv.conf
+    build/TREE/           of the build cache: contexts, checkouts, downloads, cache mounts
     trash/                renamed away, being deleted
     docker-init           the reaper of --init, bound into containers
     onggi.db              SQLite, WAL
@@ -57,6 +58,10 @@ class Paths:
     @property
     def containers_dir(self) -> str:
         return f"{self.root}/containers"
+
+    @property
+    def build_dir(self) -> str:
+        return f"{self.root}/build"
 
     @property
     def trash_dir(self) -> str:

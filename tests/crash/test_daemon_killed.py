@@ -37,6 +37,7 @@ def names() -> list[str]:
     return sorted(name for name in found if not name.startswith(PREFIX_OF_OTHERS))
 
 
+DOCKERFILE = "FROM busybox:test\nRUN echo built > /built\nCOPY only /copied\n"
 WITNESS = "trap 'echo last words; exit 17' USR1; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
 
 
@@ -53,7 +54,8 @@ class Script:
             self.unpause, self.make_network, self.connect, self.restart, self.disconnect, self.remove_network,
             self.commit, self.kill, self.stop, self.remove, self.remove_running,
             self.start_in_vain, self.run_and_remove, self.come_back, self.remove_volume,
-            self.import_image, self.mend, self.tag, self.save_and_load, self.remove_image, self.prune_images,
+            self.import_image, self.mend, self.tag, self.save_and_load, self.build, self.remove_image,
+            self.prune_images, self.prune_builds,
         ]  # fmt: skip
 
     # Each raises ConnectionError or HTTPException when the daemon dies under it.
@@ -214,8 +216,19 @@ class Script:
         saved = self.ask("GET", "/images/crash-tagged:2/get")
         self.ask("POST", "/images/load?quiet=1", saved)
 
+    def build(self) -> None:
+        query = "t=crash-built:1&networkmode=none&nocache=1"
+        said = self.ask("POST", f"/build?{query}", small_tar(Dockerfile=DOCKERFILE))
+        if b"Successfully tagged" not in said:
+            raise http.client.IncompleteRead(said)  # the daemon died under it: the head came before
+        self.ask("GET", "/images/crash-built:1/json")
+
+    def prune_builds(self) -> None:
+        self.ask("POST", "/build/prune?all=1")
+        assert json.loads(self.ask("GET", "/system/df?type=build-cache"))["BuildCache"] == []
+
     def remove_image(self) -> None:
-        for name in ("crash-image:1", "crash-tagged:2"):
+        for name in ("crash-image:1", "crash-tagged:2", "crash-built:1"):
             self.ask("DELETE", f"/images/{name}?force=1", None, (200, 404))
             self.ask("GET", f"/images/{name}/json", None, (404,))
 
@@ -228,12 +241,13 @@ def links() -> list[str]:
     return os.listdir("/sys/class/net")
 
 
-def small_tar() -> bytes:
+def small_tar(**more: str) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        info = tarfile.TarInfo("only")
-        info.size = 5
-        tar.addfile(info, io.BytesIO(b"small"))
+        for name, text in {"only": "small", **more}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
     return out.getvalue()
 
 
@@ -269,7 +283,7 @@ def check_witness(engine: Engine, cid: str, pid: int) -> None:
 
 def directories(engine: Engine) -> dict[str, set[str]]:
     """What lies in the engine's directories, by directory."""
-    wanted = ("containers", "snapshots", "volumes", "trash", "oci/partial", "oci/blobs/sha256")
+    wanted = ("containers", "build", "snapshots", "volumes", "trash", "oci/partial", "oci/blobs/sha256")
     return {name: {path.name for path in (engine.root / name).glob("*")} for name in wanted}
 
 

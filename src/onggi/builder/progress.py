@@ -26,6 +26,13 @@ class VertexState(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class Began(msgspec.Struct, frozen=True, kw_only=True):
+    """The cache has nothing for a vertex: its work begins now."""
+
+    vertex: str
+    at: int
+
+
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     """A thing with a length inside a vertex: a layer being pulled, a context being sent, a layer being
     exported. `total` 0: not known.
@@ -57,7 +64,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
     vertex: str = ""
 
 
-Event: TypeAlias = VertexState | Transfer | Output | Warned
+Event: TypeAlias = VertexState | Began | Transfer | Output | Warned
 
 
 class Progress(Protocol):

@@ -26,7 +26,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from onggi.engine.containers.table import Containers
@@ -72,6 +72,11 @@ class Engine:
         self.offload = Offload(config.workers)
         self.closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._before_close: list[Callable[[], Awaitable[None]]] = []
+
+    def before_close(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Floors above end what they have running on this engine before it closes."""
+        self._before_close.append(work)
 
     def task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start background work that the engine holds on to and cancels when it closes."""
@@ -101,6 +106,8 @@ class Engine:
         if self.closing:
             return
         self.closing = True
+        for work in self._before_close:
+            await work()
         self.events.close()
         for task in list(self._tasks):
             task.cancel()

@@ -35,7 +35,7 @@ def of_container(engine: Engine, record: ContainerRecord, user: str, groups: Seq
         return _known[key]
     root_fd = view.open_root(engine.snapshots.mounts(record.snapshot))
     try:
-        found = _resolve(root_fd, user, groups)
+        found = of_root(root_fd, user, groups)
     finally:
         os.close(root_fd)
     if pristine:
@@ -49,7 +49,7 @@ def of_running(pid: int, user: str, groups: Sequence[str]) -> User:
     """The user of an exec, by a running container's root. Blocking. Raises InvalidParameter."""
     root_fd = view.open_running(pid)
     try:
-        return _resolve(root_fd, user, groups)
+        return of_root(root_fd, user, groups)
     finally:
         os.close(root_fd)
 
@@ -72,7 +72,8 @@ def _etc_is_the_images(engine: Engine, record: ContainerRecord) -> bool:
     return not any(os.path.lexists(f"{etc}/{name}") for name in ("passwd", "group"))
 
 
-def _resolve(root_fd: int, user: str, groups: Sequence[str]) -> User:
+def of_root(root_fd: int, user: str, groups: Sequence[str]) -> User:
+    """The user of a process in an open tree. Blocking. Raises InvalidParameter."""
     account = view.resolve_user(root_fd, user)
     more = view.resolve_groups(root_fd, tuple(groups)) if groups else ()
     # The process's own group is one of them, or setgroups(2) gives away what the group is denied

@@ -5,6 +5,7 @@
     a shim that runs                   adopted, whatever the row says; a shim that waits is ended
     an exit record newer than the row  the run ended meanwhile: taken note of, with restart policy and --rm
     neither                            the run is lost: its cgroup is killed, exit code 255
+    a shim of no container             a build's step: killed
     no owner                           cgroups below our parent, shim directories, container directories,
                                        snapshots, volumes, interfaces, endpoints: removed
 Containers of policy always, and unless-stopped ones that nobody stopped, are started where they are down.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from onggi.engine import restart_policy, run, run_paths
@@ -85,6 +87,7 @@ async def reconcile(engine: Engine) -> None:
     running = {container.id for container in engine.containers.all() if container.shim is not None}
     await engine.offload(reconcile_networks, engine, running)
     await engine.offload(reconcile_volumes, engine)
+    await _orphaned_runs(engine)
     await engine.offload(recover_mounted, engine)
     await engine.offload(_orphans, engine)
     await engine.offload(engine.trash.empty)
@@ -210,6 +213,23 @@ def _images(engine: Engine) -> None:
         log.info("removed snapshot %s: nothing owns it", key)
     for key in found.lost:
         log.error("snapshot %s has lost its directory", key)
+
+
+async def _orphaned_runs(engine: Engine) -> None:
+    """Shims of no container: steps of builds that a former engine did not finish. They are killed."""
+    known = {container.id for container in engine.containers.all()}
+    for name in engine.zygote.shims():
+        found = None if name in known else await engine.zygote.find(name)
+        if not isinstance(found, Shim):
+            continue
+        log.info("ending the step %s of a build that was cut off", name[:12])
+        if (await found.state()).status == "new":
+            await found.quit()
+        else:
+            await found.signal(signal.SIGKILL)
+            await found.exited
+        await found.ended
+        found.disconnect()
 
 
 def _orphans(engine: Engine) -> None:

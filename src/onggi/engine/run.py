@@ -40,6 +40,7 @@ from onggi.errors import OnggiError, StartFailed
 from onggi.kernel import mounts as kernel_mounts
 from onggi.runtime import cgroups, compile
 from onggi.spawn.plan import StepFailed
+from onggi.store import images as image_rows
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
@@ -64,6 +65,7 @@ async def begin(engine: Engine, container: Container) -> None:
     except BaseException as error:
         await _undo(engine, container, error)
         raise
+    image_rows.used(engine.database, container.record.image_id, clock.now())
     engine.events.container("start", container.record)
     watch(engine, container)
 
@@ -253,6 +255,7 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
         error=exit_.error,
         **network_detach.cleared(container.record),
     )
+    image_rows.used(engine.database, container.record.image_id, exit_.finished_at)
     failpoints.hit("exit.row-written")
     if exit_.oom_killed:
         engine.events.container("oom", container.record)

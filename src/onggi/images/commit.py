@@ -18,12 +18,16 @@ from onggi.images import instructions
 from onggi.images.changes import tree_changes
 from onggi.images.images import Images
 from onggi.images.import_ import diff_id_of
-from onggi.images.pack import pack, pack_changes
+from onggi.images.pack import Packed, pack, pack_changes
 from onggi.images.pipe import Pipe
 from onggi.images.staging import CHUNK_BYTES, NewImage, Staging
 from onggi.spec import image as documents
 from onggi.spec import platform as platforms
 from onggi.spec import timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from onggi.images.pack import Sink
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -53,7 +57,7 @@ def commit(
     below = parent.document if parent else documents.Image(rootfs=documents.RootFS())
     host = platforms.host()
     with Staging(images) as staging:
-        blob = staging.blob(packed(lambda pipe: _pack(images, key, pipe)), "")
+        blob = staging.blob(packed(lambda pipe: pack_snapshot(images, key, pipe)), "")
         failpoints.hit("commit.packed")
         now = timestamp.text(time.time_ns())
         step = documents.History(
@@ -116,16 +120,16 @@ def pack_tree(directory: str, pipe: Pipe) -> None:
         os.close(fd)
 
 
-def _pack(images: Images, key: str, pipe: Pipe) -> None:
+def pack_snapshot(images: Images, key: str, sink: Sink, *, latest_ns: int | None = None) -> Packed:
+    """What a snapshot, active or committed, adds to those below it, as a layer. Raises OSError, System."""
     fd = os.open(images.snapshots.tree(key), OPEN)
     try:
         if images.snapshots.whiteouts == "overlay":
-            pack(fd, pipe, overlay=True)
-            return
+            return pack(fd, sink, overlay=True, latest_ns=latest_ns)
         lowers = images.snapshots.lowers(key)
         below = os.open(lowers[0] if lowers else f"{images.paths.snapshots_dir}/empty/fs", OPEN)
         try:
-            pack_changes(fd, tree_changes(fd, below), pipe)
+            return pack_changes(fd, tree_changes(fd, below), sink, latest_ns=latest_ns)
         finally:
             os.close(below)
     finally:

@@ -39,6 +39,7 @@ class Image(msgspec.Struct, frozen=True):
     parent_id: str
     created_at: int
     tagged_at: int
+    used_at: int
     document: documents.Image
     layers: list[rows.LayerRow]
     names: list[rows.NameRow]
@@ -95,6 +96,7 @@ class Images:
             row.parent_id or "",
             row.created_at,
             row.tagged_at,
+            row.used_at,
             self.document(row.id),
             rows.stack(self.database, row.id),
             rows.names(self.database, row.id),

@@ -62,10 +62,11 @@ KEPT_XATTRS = (b"user.", b"security.capability", b"system.posix_acl_")
 
 
 class Packed(msgspec.Struct, frozen=True):
-    """Content bytes and members that were written."""
+    """Content bytes and members that were written; bytes on disk of what was read, each inode once."""
 
     size: int
     entries: int
+    disk_bytes: int = 0
 
 
 def pack(
@@ -74,12 +75,14 @@ def pack(
     *,
     overlay: bool = False,
     under: bytes | None = None,
+    latest_ns: int | None = None,
 ) -> Packed:
     """Write everything below a directory, and the trailer. Raises OSError, System.
 
     With `under` the directory itself is written too, called so, and all that is in it below that name.
+    No time in the archive is later than `latest_ns` (SOURCE_DATE_EPOCH).
     """
-    packer = Packer(stream, prefix=under or b"")
+    packer = Packer(stream, prefix=under or b"", latest_ns=latest_ns)
     top = os.open(".", OPEN_DIR, dir_fd=root_fd)
     try:
         if under is not None:
@@ -91,11 +94,13 @@ def pack(
     return packer.finish()
 
 
-def pack_changes(root_fd: int, changes: list[Change], stream: Sink) -> Packed:
+def pack_changes(
+    root_fd: int, changes: list[Change], stream: Sink, *, latest_ns: int | None = None
+) -> Packed:
     """Write a layer of what differs: members for what was added or changed, whiteouts for what was
     deleted.
     """
-    packer = Packer(stream)
+    packer = Packer(stream, latest_ns=latest_ns)
     for change in changes:
         path = change.path.lstrip(b"/")
         directory, _, name = path.rpartition(b"/")
@@ -123,19 +128,27 @@ def pack_one(dir_fd: int, name: bytes, stream: Sink, *, under: bytes) -> Packed:
 class Packer:
     """Writes members of trees into one archive; knows which inodes it has written already."""
 
-    def __init__(self, stream: Sink, prefix: bytes = b"") -> None:
+    def __init__(self, stream: Sink, prefix: bytes = b"", latest_ns: int | None = None) -> None:
         self._writer = Writer(stream)
         self._links: dict[tuple[int, int], bytes] = {}
         self._prefix = prefix if prefix.endswith(b"/") or not prefix else prefix + b"/"
+        self._latest_ns = latest_ns
         self.size = 0
         self.entries = 0
+        self.disk_bytes = 0
 
     def finish(self) -> Packed:
         self._writer.close()
-        return Packed(self.size, self.entries)
+        return Packed(self.size, self.entries, self.disk_bytes)
+
+    def _describe(self, path: bytes, status: os.stat_result) -> Entry:
+        entry = describe(path, status)
+        if self._latest_ns is not None:
+            entry.mtime_ns = min(entry.mtime_ns, self._latest_ns)
+        return entry
 
     def add_root(self, fd: int) -> None:
-        entry = describe(self._prefix or b"./", os.fstat(fd))
+        entry = self._describe(self._prefix or b"./", os.fstat(fd))
         entry.xattrs = read_xattrs(descriptor_path(fd), follow=True)
         self._writer.add(entry)
         self.entries += 1
@@ -194,14 +207,15 @@ class Packer:
             identity = (status.st_dev, status.st_ino)
             first = self._links.setdefault(identity, path)
             if first != path:
-                entry = describe(path, status)
+                entry = self._describe(path, status)
                 entry.kind, entry.linkname, entry.size, entry.stored = HARD_LINK, first, 0, 0
                 self._emit(entry)
                 return
+        self.disk_bytes += status.st_blocks * 512
         if stat.S_ISREG(status.st_mode):
             self._file(dir_fd, name, path)
             return
-        entry = describe(path, status)
+        entry = self._describe(path, status)
         try:
             if entry.kind == SYMLINK:
                 entry.linkname = os.readlink(name, dir_fd=dir_fd)
@@ -238,7 +252,7 @@ class Packer:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return
-            entry = describe(path, status)
+            entry = self._describe(path, status)
             entry.xattrs = read_xattrs(fd, follow=True)
             pieces = data_pieces(fd, status)
             if pieces is not None:

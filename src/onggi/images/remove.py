@@ -9,6 +9,8 @@ Failpoints: remove.untagged, remove.row-deleted, collect.*.
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from onggi import failpoints
@@ -62,6 +64,50 @@ def delete_unused(images: Images, image_id: str) -> Removed:
     """Delete an image with all its names, for prune; the caller knows that nothing uses it."""
     with images.lock:
         return _delete(images, image_id, [], noprune=True)
+
+
+class _Undo(Exception):
+    """Takes a transaction back that was only to show what it would do."""
+
+
+def plan(images: Images, chosen: list[str]) -> list[Removed]:
+    """What `delete_unused` of each in turn would do: done to the rows in a transaction that is taken back.
+
+    A removal that the children of an image, or a container, stand against is left out. Holds the database
+    for a millisecond or so for each image.
+    """
+    done: list[Removed] = []
+    with images.lock, contextlib.suppress(_Undo), images.database.transaction():
+        orphans = {layer.chain_id for layer in rows.orphan_layers(images.database)}
+        for image_id in chosen:
+            if not in_use(images, image_id):
+                done.append(_forgotten(images, image_id, orphans))
+        raise _Undo
+    return done
+
+
+def _forgotten(images: Images, image_id: str, orphans: set[str]) -> Removed:
+    blobs = rows.blobs(images.database, image_id)
+    lines = [(reference.parse(n.name).familiar, "") for n in rows.names(images.database, image_id)]
+    rows.delete(images.database, image_id)
+    lines.append(("", image_id))
+    freed = 0
+    for layer in rows.orphan_layers(images.database):
+        if layer.chain_id not in orphans and not images.pins[layer.chain_id]:
+            orphans.add(layer.chain_id)
+            freed += layer.size
+            lines.append(("", layer.chain_id))
+    needed = rows.known_blobs(images.database)
+    for digest in blobs:
+        if digest not in needed and not images.pins[digest] and images.blobs.exists(digest):
+            freed += images.blobs.size(digest)
+    return Removed(lines, freed, [image_id])
+
+
+def in_use(images: Images, image_id: str) -> bool:
+    """Whether a container or another image stands on it."""
+    children = rows.children(images.database, image_id)
+    return bool(children or containers.using_image(images.database, image_id))
 
 
 def _delete(images: Images, image_id: str, lines: list[tuple[str, str]], *, noprune: bool) -> Removed:

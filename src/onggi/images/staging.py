@@ -255,7 +255,8 @@ class Staging:
 
     def _insert(self, new: NewImage, document: documents.Image) -> Published:
         manifest = new.manifest or self._manifest(new)
-        row = rows.ImageRow(new.config, manifest, new.parent_id or None, created_at(document, new.config), 0)
+        created = created_at(document, new.config)
+        row = rows.ImageRow(new.config, manifest, new.parent_id or None, created, 0, time.time_ns())
         chain_ids = digests.chain_ids(document.rootfs.diff_ids)
         database = self._images.database
         rows.insert(database, row, chain_ids=chain_ids, blobs=[new.config, manifest, *new.blobs])

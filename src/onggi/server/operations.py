@@ -98,9 +98,9 @@ NETWORKS: tuple[Entry, ...] = (
 )
 
 BUILD: tuple[Entry, ...] = (
-    ("POST", "/build", "later:build"),
-    ("POST", "/build/prune", "later:build"),
-    ("POST", "/build/cancel", "later:build"),
+    ("POST", "/build", "build:build"),
+    ("POST", "/build/prune", "build:prune"),
+    ("POST", "/build/cancel", "build:cancel"),
     ("POST", "/session", "later:build"),
     ("POST", "/grpc", "later:build"),
 )

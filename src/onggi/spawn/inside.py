@@ -34,6 +34,20 @@ def place(root_fd: int, path: str, *, directory: bool) -> int:
     return _make_file(root_fd, path)
 
 
+def refuse_link(root_fd: int, path: str) -> None:
+    """A /proc or /sys that is a link is an image's trick: another container that shares its target could turn
+    it round between the mount and the masks on it (CVE-2019-19921, CVE-2023-27561, CVE-2023-28642).
+    """
+    try:
+        fd = openat2(root_fd, path, os.O_PATH | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    kind = os.fstat(fd).st_mode
+    os.close(fd)
+    if not stat.S_ISDIR(kind):
+        raise OSError(errno.ENOTDIR, "must be mounted on an ordinary directory")
+
+
 def make_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
     """Open a directory; its missing parts are made. A dangling link's target is made, inside the root."""
     parent, _, name = path.rstrip("/").rpartition("/")

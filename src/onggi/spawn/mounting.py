@@ -113,6 +113,15 @@ def _make_parent_private(path: str) -> None:
         path = path.rstrip("/").rpartition("/")[0] or "/"
 
 
+def stage(_: Child, path: str, each: Mount) -> None:
+    """A mount on a directory of the host's tree, which we alone see: a source of later binds."""
+    place_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    tree_fd = detached(each)
+    move_mount(tree_fd, place_fd)
+    os.close(tree_fd)
+    os.close(place_fd)
+
+
 def mount(child: Child, *fields: object) -> None:
     """One mount of the container, in the place that its target is."""
     each: Mount = fields  # type: ignore[assignment]
@@ -191,6 +200,8 @@ def _place(child: Child, each: Mount, tree_fd: int) -> None:
     _, target, fstype, flags, _, propagation, _, extra = each
     directory = fstype != "bind" or inside.is_directory(tree_fd)
     try:
+        if fstype in ("proc", "sysfs"):
+            inside.refuse_link(child.root_fd, target)
         place_fd = inside.place(child.root_fd, target, directory=directory)
         if extra & EXTRA_TMPCOPYUP:
             copyup.copy(place_fd, tree_fd)

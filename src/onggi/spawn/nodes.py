@@ -11,6 +11,19 @@ from onggi.spawn import inside
 from onggi.spawn.state import Child, send
 
 
+def secret_file(_: Child, path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
+    """A new file in a tmpfs that was staged."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
+
+
 def link(child: Child, text: str, path: str) -> None:
     """A symbolic link; a name that is there stays."""
     parent_fd, name = inside.parent_of(child.root_fd, path)

@@ -41,6 +41,8 @@ Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     keyring name                       a session keyring of its own
     host-root path mounts              the root of a container without a mount namespace
     root path mounts propagation       the root: mounts (target "/") on path, else path bound onto itself
+    stage path MOUNT                   one mount, on a directory of the host's tree as we alone see it
+    secret-file path data mode uid gid a new file in a staged tmpfs; its bytes are on no disk
     mount MOUNT                        one mount, below the root
     mount-slot slot MOUNT              the same with the detached copy that the step "tree" or "keep" made
     keep slot path                     a detached copy of a directory of the root (made where missing), to be

@@ -124,6 +124,8 @@ STEPS: dict[str, Callable[..., None]] = {
     "root": mounting.root,
     "host-root": mounting.host_root,
     "chroot": mounting.chroot,
+    "stage": mounting.stage,
+    "secret-file": nodes.secret_file,
     "open-root": _open_root,
     "mount": mounting.mount,
     "mount-slot": mounting.mount_slot,

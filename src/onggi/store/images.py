@@ -10,7 +10,7 @@ import msgspec
 
 from onggi.store.database import Database
 
-COLUMNS = "id, manifest, parent_id, created_at, tagged_at"
+COLUMNS = "id, manifest, parent_id, created_at, tagged_at, used_at"
 
 
 class ImageRow(msgspec.Struct, frozen=True):
@@ -21,6 +21,7 @@ class ImageRow(msgspec.Struct, frozen=True):
     parent_id: str | None
     created_at: int
     tagged_at: int
+    used_at: int = 0
 
 
 class NameRow(msgspec.Struct, frozen=True):
@@ -32,7 +33,10 @@ class NameRow(msgspec.Struct, frozen=True):
 
 
 class LayerRow(msgspec.Struct, frozen=True):
-    """An unpacked layer; its snapshot's key is the chain id. `size` counts the bytes of its files."""
+    """An unpacked layer; its snapshot's key is the chain id. `size` counts the bytes of its files.
+
+    `blob` is empty for a layer of a build that nobody needed packed yet (images/layers.py).
+    """
 
     chain_id: str
     parent: str | None
@@ -44,10 +48,17 @@ class LayerRow(msgspec.Struct, frozen=True):
 def insert(database: Database, row: ImageRow, *, chain_ids: list[str], blobs: list[str]) -> None:
     """Add an image with its layers, bottom first, and its blobs; one that is there already stays as it is."""
     with database.transaction():
-        sql = f"INSERT OR IGNORE INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"
-        if not database.write(sql, row.id, row.manifest, row.parent_id, row.created_at, row.tagged_at):
+        sql = f"INSERT OR IGNORE INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+        values = (row.id, row.manifest, row.parent_id, row.created_at, row.tagged_at, row.used_at)
+        if not database.write(sql, *values):
+            used(database, row.id, row.used_at)
             return
         _add_parts(database, row.id, chain_ids, blobs)
+
+
+def used(database: Database, image_id: str, at: int) -> None:
+    """Note that an image was used, or came again; one that is gone has no last use."""
+    database.write("UPDATE images SET used_at = max(used_at, ?) WHERE id = ?", at, image_id)
 
 
 def get(database: Database, image_id: str) -> ImageRow | None:
@@ -126,6 +137,24 @@ def get_layer(database: Database, chain_id: str) -> LayerRow | None:
         "SELECT chain_id, parent, diff_id, blob, size FROM layers WHERE chain_id = ?", chain_id
     )
     return LayerRow(*row) if row else None
+
+
+def set_layer_blob(database: Database, chain_id: str, blob: str) -> None:
+    """Note that a layer has a packed form."""
+    database.write("UPDATE layers SET blob = ? WHERE chain_id = ?", blob, chain_id)
+
+
+def chain(database: Database, chain_id: str) -> list[LayerRow]:
+    """A layer and those below it, bottom first."""
+    rows = database.read(
+        "WITH RECURSIVE chain (chain_id, depth) AS ("
+        " SELECT chain_id, 0 FROM layers WHERE chain_id = ?"
+        " UNION ALL SELECT l.parent, depth + 1 FROM layers l JOIN chain c ON l.chain_id = c.chain_id"
+        " WHERE l.parent IS NOT NULL)"
+        " SELECT l.chain_id, l.parent, l.diff_id, l.blob, l.size FROM chain JOIN layers l USING (chain_id)"
+        " ORDER BY depth DESC", chain_id,
+    )  # fmt: skip
+    return [LayerRow(*row) for row in rows]
 
 
 def stack(database: Database, image_id: str) -> list[LayerRow]:

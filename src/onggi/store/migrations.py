@@ -3,6 +3,7 @@
     state       key -> value                              'clean': 1 after an orderly close, 0 while open
     images      id (config digest), manifest digest       one row for each image that the engine knows
                  |-- parent_id        built or committed from (Docker's ParentId); null for a loaded one
+                 |-- used_at          when it came, or when a container of it was last started or ended
     names       name (canonical reference) -> image_id    docker.io/library/debian:12, or name@sha256:...
     blobs       (image_id, digest)                        of each image: manifest, configuration, layers
     stacks      (image_id, position) -> chain_id          the layers of each image, bottom first
@@ -15,6 +16,10 @@
     networks    id, name unique -> record
     endpoints   id -> record                              a container's place in a network
     roots       (owner, kind, target)                     what else gc must keep: a build cache, a lease
+    cache       id, kind, state -> record                 the build cache: a step's result, or a directory
+                 |-- tree (the directory below build/), size on disk, boot (until its files are synced)
+    cache_keys  key -> record_id                          every key under which a result is found
+    cache_outputs (record_id, output) -> chain_id         the layers that a result ends in; '' is no layer
 
 A step is never edited once released: a change is a new step at the end, with a test that opens the old file.
 """
@@ -121,4 +126,40 @@ CREATE TABLE roots (
 ) WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (FIRST,)
+LAST_USE = """
+ALTER TABLE images ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+UPDATE images SET used_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000000000;
+"""
+
+BUILD_CACHE = """
+CREATE TABLE cache (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('making', 'ready', 'removing')),
+    tree TEXT NOT NULL,
+    description TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    boot TEXT NOT NULL,
+    record BLOB NOT NULL
+);
+CREATE INDEX cache_used ON cache (used_at);
+
+CREATE TABLE cache_keys (
+    key TEXT PRIMARY KEY,
+    record_id TEXT NOT NULL REFERENCES cache (id) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX cache_keys_record ON cache_keys (record_id);
+
+CREATE TABLE cache_outputs (
+    record_id TEXT NOT NULL REFERENCES cache (id) ON DELETE CASCADE,
+    output INTEGER NOT NULL,
+    chain_id TEXT NOT NULL,
+    PRIMARY KEY (record_id, output)
+) WITHOUT ROWID;
+CREATE INDEX cache_outputs_chain ON cache_outputs (chain_id);
+"""
+
+STEPS: tuple[str, ...] = (FIRST, LAST_USE, BUILD_CACHE)

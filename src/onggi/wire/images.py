@@ -195,6 +195,22 @@ class ImagesPruneResponse(Wire, frozen=True, kw_only=True):
     space_reclaimed: int = field(name="SpaceReclaimed", default=0)
 
 
+class ImagePrunePlan(Wire, frozen=True, kw_only=True):
+    """Ours alone: an image that a prune would remove; `reclaimed` counts what goes with it."""
+
+    id: str = field(name="Id", default="")
+    repo_tags: list[str] = field(name="RepoTags", default_factory=list)
+    created: int = field(name="Created", default=0)
+    last_used: int = field(name="LastUsed", default=0)
+    size: int = field(name="Size", default=0)
+    reclaimed: int = field(name="Reclaimed", default=0)
+
+
 class ImagePruneResponse(Wire, frozen=True, kw_only=True):
+    """`plan` is there after a dry run alone."""
+
+    OMIT = ("plan",)
+
     images_deleted: list[ImageDeleteResponseItem] | None = field(name="ImagesDeleted", default=None)
     space_reclaimed: int = field(name="SpaceReclaimed", default=0)
+    plan: list[ImagePrunePlan] | None = field(name="Plan", default=None)

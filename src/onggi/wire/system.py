@@ -175,6 +175,30 @@ class SystemInfo(Wire, frozen=True, kw_only=True):
     cdi_spec_dirs: list[str] = field(name="CDISpecDirs", default_factory=list)
 
 
+class BuildCache(Wire, frozen=True, kw_only=True):
+    """A record of the build cache. `shared`: images have its layers too."""
+
+    OMIT = ("parents",)
+
+    id: str = field(name="ID", default="")
+    parents: list[str] | None = field(name="Parents", default=None)
+    type: str = field(name="Type", default="")
+    description: str = field(name="Description", default="")
+    in_use: bool = field(name="InUse", default=False)
+    shared: bool = field(name="Shared", default=False)
+    size: int = field(name="Size", default=0)
+    created_at: str = field(name="CreatedAt", default="")
+    last_used_at: str = field(name="LastUsedAt", default="")
+    usage_count: int = field(name="UsageCount", default=0)
+
+
+class BuildPruneResponse(Wire, frozen=True, kw_only=True):
+    """Answer of POST /build/prune."""
+
+    caches_deleted: list[str] | None = field(name="CachesDeleted", default=None)
+    space_reclaimed: int = field(name="SpaceReclaimed", default=0)
+
+
 class DiskUsage(Wire, frozen=True, kw_only=True):
     """Answer of GET /system/df; a part that was not asked for is null."""
 
@@ -182,7 +206,7 @@ class DiskUsage(Wire, frozen=True, kw_only=True):
     images: list[ImageSummary] | None = field(name="Images", default=None)
     containers: list[ContainerSummary] | None = field(name="Containers", default=None)
     volumes: list[Volume] | None = field(name="Volumes", default=None)
-    build_cache: list[str] | None = field(name="BuildCache", default=None)
+    build_cache: list[BuildCache] | None = field(name="BuildCache", default=None)
 
 
 class AuthConfig(Wire, frozen=True, kw_only=True):

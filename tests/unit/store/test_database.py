@@ -95,7 +95,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_clear_error_and_the_file_stays_whole(tmp_path: Path) -> None:
     path = str(tmp_path / "onggi.db")
     with Database(path) as database:
-        database.write("PRAGMA max_page_count = 40")
+        database.write("PRAGMA max_page_count = 60")
         with pytest.raises(NoSpace, match="no space left"):
             for number in range(1000):
                 row = ContainerRow(f"{number:064x}", f"n{number}", "created", "i", 1, b"x" * 1000)

@@ -1,23 +1,22 @@
 """Native snapshots: each one is a whole copy of its parent; for file systems without overlay.
 
-Files are cloned where the file system can (FICLONE: btrfs, xfs), else copied inside the kernel
-(copy_file_range(2)). Hard links, holes, owners, times, extended attributes and devices are kept.
+Files are cloned where the file system can (images/content.py). Hard links, holes, owners, times, extended
+attributes and devices are kept.
 Not here: what differs from the parent (images/changes.py compares the two trees).
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 
+from onggi.errors import InvalidParameter
+from onggi.images.content import copy_content
 from onggi.images.snapshots.protocol import Mount
 from onggi.images.snapshots.rows import EMPTY, Rows
 
 MS_RDONLY, MS_BIND = 1, 4096
-FICLONE = 0x40049409  # _IOW(0x94, 9, int), ioctl_ficlone(2)
-NO_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL)
 NO_ATTRIBUTE = (errno.EOPNOTSUPP, errno.ENODATA, errno.EPERM)
 Links = dict[tuple[int, int], str]
 
@@ -28,7 +27,9 @@ class Native(Rows):
     driver = "vfs"
     whiteouts = "delete"
 
-    def mounts(self, key: str) -> list[Mount]:
+    def mounts(self, key: str, *, over: str = "") -> list[Mount]:
+        if over:
+            raise InvalidParameter(f"snapshot {key}: nothing can lie between copies")
         return [(self.tree(key), "/", "bind", MS_BIND, "", 0, None, 0)]
 
     def view(self, name: str) -> list[Mount]:
@@ -114,40 +115,12 @@ def _copy_file(source_fd: int, target_fd: int, name: str, facts: os.stat_result)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         made = os.open(name, flags, 0o600, dir_fd=target_fd)
         try:
-            _copy_content(child, made, facts.st_size)
+            copy_content(child, made, facts.st_size)
             _copy_facts(child, made, facts)
         finally:
             os.close(made)
     finally:
         os.close(child)
-
-
-def _copy_content(source: int, target: int, size: int) -> None:
-    try:
-        fcntl.ioctl(target, FICLONE, source)
-        return
-    except OSError as error:
-        if error.errno not in NO_CLONE:
-            raise
-    os.ftruncate(target, size)
-    at = 0
-    while at < size:  # lseek(2), SEEK_DATA: only what is not a hole is copied
-        try:
-            start = os.lseek(source, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        at = os.lseek(source, start, os.SEEK_HOLE)
-        _copy_range(source, target, start, at)
-
-
-def _copy_range(source: int, target: int, start: int, end: int) -> None:
-    while start < end:
-        count = os.copy_file_range(source, target, end - start, start, start)
-        if count == 0:
-            return
-        start += count
 
 
 def _copy_facts(source: int, target: int, facts: os.stat_result) -> None:

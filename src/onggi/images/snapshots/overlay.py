@@ -27,9 +27,10 @@ class Overlay(Rows):
     whiteouts = "overlay"
     stackable = True
 
-    def mounts(self, key: str) -> list[Mount]:
+    def mounts(self, key: str, *, over: str = "") -> list[Mount]:
         directory = self._directory(key)
-        lowers = ":".join(self.lowers(key) or [self._empty])
+        below = [over] if over else []
+        lowers = ":".join([*below, *self.lowers(key)] or [self._empty])
         data = f"lowerdir={lowers},upperdir={directory}/fs,workdir={directory}/work,{OPTIONS}"
         return [("overlay", "/", "overlay", 0, data, 0, None, 0)]
 

@@ -51,7 +51,7 @@ class Snapshots(Protocol):
     stackable: bool  # a layer can be unpacked before its parent is known; then commit names the parent
 
     def create(self, key: str, parent: str, owner: str) -> None:
-        """Make an active snapshot. `owner` says whose it is: "container", "unpack".
+        """Make an active snapshot. `owner` says whose it is: "container", "unpack", "build".
 
         Raises Conflict, NotFound.
         """
@@ -62,8 +62,10 @@ class Snapshots(Protocol):
     def lowers(self, key: str) -> list[str]:
         """The directories below it, nearest first; for images/changes.py and images/view.py."""
 
-    def mounts(self, key: str) -> list[Mount]:
-        """The mounts, on "/", of an active snapshot."""
+    def mounts(self, key: str, *, over: str = "") -> list[Mount]:
+        """The mounts, on "/", of an active snapshot. Where `stackable`, `over` is a directory that lies
+        between it and what is below: it is seen, and is no part of what the snapshot adds.
+        """
 
     def view(self, name: str) -> list[Mount]:
         """Read-only mounts, on "/", of a committed snapshot; of an empty tree for the empty name."""

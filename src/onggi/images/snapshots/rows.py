@@ -113,7 +113,7 @@ class Rows:
 
     def reconcile(self) -> Reconciled:
         removed, lost = [], []
-        unwanted = "SELECT key, id FROM snapshots WHERE state != 'ready' OR owner = 'unpack'"
+        unwanted = "SELECT key, id FROM snapshots WHERE state != 'ready' OR owner IN ('unpack', 'build')"
         for key, directory in self._database.read(unwanted):
             self._drop(key, f"{self.root}/{directory}")
             removed.append(key)

@@ -37,6 +37,7 @@ def container(
     container_id: str,
     bundle_dir: str,
     root_mounts: Iterable[Mount] = (),
+    staged: Iterable[Step] = (),
     layout: Layout | None = None,
     cgroups_path: str = "",
     start_fifo: str | None = None,
@@ -47,6 +48,7 @@ def container(
 
     `layout` None: no cgroups are touched. `cgroups_path` defaults to `linux.cgroupsPath`, else `/ID`.
     `root_mounts` are mounted on `root.path` first; without them that directory itself is the root.
+    `staged` are steps "stage" and "secret-file" that make sources for the document's binds.
     """
     linux = field(config, "linux", dict, {})
     found = namespaces(linux)
@@ -60,7 +62,7 @@ def container(
     plan["join"] = found.join
     plan["terminal"] = field(run.process, "terminal", bool, False, "process")
     plan["start_fifo"] = start_fifo
-    run.fill(plan, tuple(root_mounts), no_pivot=no_pivot, new_keyring=new_keyring)
+    run.fill(plan, tuple(root_mounts), tuple(staged), no_pivot=no_pivot, new_keyring=new_keyring)
     if not found.listed & CLONE_NEWNS:
         plan["warnings"].append("no mount namespace: the container's mounts are the host's until it ends")
     return plan
@@ -109,7 +111,15 @@ class _Container:
         self.hooks = hooks.hooks(config, container_id, bundle_dir)
         self.in_userns = bool(found.listed & CLONE_NEWUSER)
 
-    def fill(self, plan: Plan, root_mounts: tuple[Mount, ...], *, no_pivot: bool, new_keyring: bool) -> None:
+    def fill(
+        self,
+        plan: Plan,
+        root_mounts: tuple[Mount, ...],
+        staged: tuple[Step, ...],
+        *,
+        no_pivot: bool,
+        new_keyring: bool,
+    ) -> None:
         mounting = Mounting(self.bundle_dir, self.maps, mapped=self.in_userns, rootless=False)
         mounting.add(self.config, self.found.listed, self.layout, self.path)
         plan["host"] = mounting.host
@@ -130,6 +140,7 @@ class _Container:
         plan["child"] = [
             *self._namespaces(new_keyring),
             *self._root(root_mounts),
+            *staged,
             *mounting.child,
             *devices.devices(self.linux, bind=self.in_userns, fresh=mounting.fresh_dev),
             *devices.links(fresh=mounting.fresh_dev),

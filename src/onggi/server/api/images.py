@@ -58,7 +58,8 @@ async def remove(request: Request) -> Response:
 
 
 async def prune(request: Request) -> Response:
-    report = await prune_.prune(request.engine, filters.parse(request.text("filters")))
+    wanted = filters.parse(request.text("filters"))
+    report = await prune_.prune(request.engine, wanted, dry_run=request.flag("dry-run"))
     return request.reply(report)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from onggi.builder.classic import prune as prune_
 from onggi.engine.system import df as df_
 from onggi.server.messages import Request, Response
 from onggi.wire.base import encode
@@ -19,6 +20,9 @@ Listed = list[dict[str, Any]]
 
 async def df(request: Request) -> Response:
     usage = await df_.df(request.engine, kinds=frozenset(request.texts("type")))
+    if usage.build_cache is not None:
+        cache = await prune_.usage(request.engine)  # a floor above what df knows
+        usage = msgspec.structs.replace(usage, build_cache=cache)
     lists: dict[str, Any] = msgspec.json.decode(encode(usage))
     if request.version < (1, 52):
         if request.version < (1, 42):

@@ -1,12 +1,19 @@
-"""Remove unused images."""
+"""Remove unused images.
+
+--keep, --dry-run and the filter unused-for are Onggi's own. Other engines refuse the filters, but would not
+know `dry-run` and remove: so a prune that fits no image is asked first, and has to be answered with a plan.
+"""
 
 from __future__ import annotations
 
-from onggi.cli import human
+from onggi.cli import human, table
 from onggi.cli.engine import filters
+from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from onggi.cli.flags import Flags
     from onggi.cli.session import Session
 
@@ -14,18 +21,26 @@ USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
     ("all", "a", "bool", False, "All that no container uses, not only those without a name"),
-    ("filter", "", "filter", None, 'Only those that fit (such as "until=24h")'),
+    ("dry-run", "", "bool", False, "Show what would go, with names and sizes, and remove nothing"),
+    ("filter", "", "filter", None, 'Only those that fit (such as "until=24h", "unused-for=30d")'),
     ("force", "f", "bool", False, "Do not ask"),
+    ("keep", "", "uint", 0, "With --all: leave the newest N of each repository"),
 )
 ALL = "WARNING! This will remove all images without at least one container associated to them."
 DANGLING = "WARNING! This will remove all dangling images."
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
+    if flags["keep"] and not flags["all"]:
+        raise CommandError("--keep is of images with names: give --all with it")
+    wanted = [*flags["filter"], f"dangling={'false' if flags['all'] else 'true'}"]
+    if flags["keep"]:
+        wanted.append(f"keep={flags['keep']}")
+    if flags["dry-run"]:
+        return _plan(session, wanted)
     warning = ALL if flags["all"] else DANGLING
     if not flags["force"] and not session.confirm(f"{warning}\nAre you sure you want to continue?"):
         return 0
-    wanted = [*flags["filter"], f"dangling={'false' if flags['all'] else 'true'}"]
     answer = session.engine.post("/images/prune", filters=filters(wanted))
     removed = answer.get("ImagesDeleted") or []
     if removed:
@@ -36,3 +51,32 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
         session.out("")
     session.out("Total reclaimed space: " + human.size(answer.get("SpaceReclaimed") or 0))
     return 0
+
+
+def _plan(session: Session, wanted: list[str]) -> int:
+    _refuse_foreign(session)
+    answer = session.engine.post("/images/prune", filters=filters(wanted), **{"dry-run": True})
+    lines = [["IMAGE ID", "NAMES", "CREATED", "LAST USED", "SIZE", "RECLAIMED"]]
+    for image in answer["Plan"]:
+        lines.append(_line(image))
+    if answer["Plan"]:
+        session.out("\n".join(table.align(lines)) + "\n")
+    session.out("Total reclaimable space: " + human.size(answer.get("SpaceReclaimed") or 0))
+    return 0
+
+
+def _line(image: dict[str, Any]) -> list[str]:
+    return [
+        human.short_id(image["Id"]),
+        ", ".join(image["RepoTags"]) or "<none>",
+        human.ago(image["Created"]) if image["Created"] > 0 else "N/A",
+        human.ago(image["LastUsed"]) if image["LastUsed"] > 0 else "N/A",
+        human.size(image["Size"], 3),
+        human.size(image["Reclaimed"], 3),
+    ]
+
+
+def _refuse_foreign(session: Session) -> None:
+    nothing = filters(["label=onggi.dry-run.nothing-has-this", "dangling=true"])
+    if "Plan" not in session.engine.post("/images/prune", filters=nothing, **{"dry-run": True}):
+        raise CommandError("--dry-run: this engine has no dry run of image prune")

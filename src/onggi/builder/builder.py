@@ -1,0 +1,97 @@
+"""The builder's parts, built and held: what all builds of one engine share.
+
+    builder = await builder_of(engine)                 made with the first build, closed with the engine
+    job = builder.begin(client, progress, RunOptions())
+    results = await solve(job, graph, refs)            solver/solve.py
+    job.close()
+
+Not here: what a build asks for (plan/), and how it is told (the doors).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from onggi.builder.cache.cache import Cache
+from onggi.builder.solver.job import Job, RunOptions, Shared
+from onggi.engine.offload import Offload
+
+if TYPE_CHECKING:
+    from onggi.builder.client import BuildClient
+    from onggi.builder.progress import Progress
+    from onggi.engine.engine import Engine
+
+WORKERS = max(4, 2 * (os.cpu_count() or 1))
+log = logging.getLogger(__name__)
+
+
+class Builder:
+    """One for an engine. `work` is a pool of its own, so that copies do not hold up containers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.cache = Cache(engine.images)
+        self.work = Offload(WORKERS)
+        self.processes = asyncio.Semaphore(WORKERS)
+        self.jobs: dict[str, Job] = {}
+        self.shared: dict[str, Shared] = {}  # by key: what runs now, for every build that wants it
+        self.selections: dict[str, str] = {}
+        self.mount_locks: dict[str, asyncio.Lock] = {}
+
+    async def open(self) -> None:
+        """Take up what a former engine left."""
+        for name in await self.work(self.cache.recover):
+            log.info("removed build cache record %s: it was not whole", name)
+
+    def begin(
+        self,
+        client: BuildClient,
+        progress: Progress,
+        options: RunOptions | None = None,
+        *,
+        flow: Callable[[], Awaitable[None]] | None = None,
+        build_id: str = "",
+    ) -> Job:
+        """A new build; whoever began it calls close(). `build_id` is the client's name for it."""
+        job = Job(self, client, progress, options or RunOptions(), flow=flow, build_id=build_id)
+        self.jobs[job.id] = job
+        return job
+
+    def cancel(self, build_id: str) -> None:
+        """End the builds that a client calls so."""
+        for job in list(self.jobs.values()):
+            if job.build_id == build_id:
+                job.cancel()
+
+    async def close(self) -> None:
+        """End all builds, and wait for their ends."""
+        for job in list(self.jobs.values()):
+            job.cancel()
+        await asyncio.gather(*(job.ended.wait() for job in list(self.jobs.values())))
+        self.work.close()
+
+
+_builders: WeakKeyDictionary[Engine, asyncio.Future[Builder]] = WeakKeyDictionary()
+
+
+async def builder_of(engine: Engine) -> Builder:
+    """The builder of an engine: made, and what a former one left taken up, when it is first asked for."""
+    found = _builders.get(engine)
+    if found is None:
+        found = _builders[engine] = asyncio.get_running_loop().create_future()
+        try:
+            builder = Builder(engine)
+            await builder.open()
+        except BaseException as error:
+            del _builders[engine]
+            found.set_exception(error)
+            found.exception()  # whoever waits sees it
+            raise
+        engine.before_close(builder.close)
+        found.set_result(builder)
+    return await asyncio.shield(found)

@@ -1,0 +1,87 @@
+"""The build context of a request: its tar, unpacked below `build/`, and the Dockerfile that is in it.
+
+The archive may be compressed. Its names stay below the directory whatever it says (images/apply.py), and the
+Dockerfile is read below it too, so that a link to /etc/shadow leads nowhere (CVE-2018-15664's kind). What
+.dockerignore excludes was left out by the client; the two files that it sends in spite of that are taken
+away here, as dockerd does it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from onggi.builder.dockerfile import dockerignore
+from onggi.builder.dockerfile.tree import SIZE_MAX
+from onggi.errors import InvalidParameter, NotFound
+from onggi.images.apply import extract
+from onggi.images.archive import follow
+from onggi.images.compression import decompress
+from onggi.images.tree import RESOLVE
+from onggi.kernel.files import openat2
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from onggi.images.apply import Source
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+IGNORE = ".dockerignore"
+IGNORE_MAX = 1 << 20
+
+
+def receive(stream: Source, path: str) -> None:
+    """Unpack a request's body into an empty directory. Blocking. Raises BadArchive, NoSpace, TooLarge."""
+    fd = os.open(path, DIRECTORY)
+    try:
+        extract(decompress(stream), fd)
+    finally:
+        os.close(fd)
+
+
+def dockerfile(path: str, name: str) -> tuple[str, bytes]:
+    """The Dockerfile's name and text; without a name it may be written small. Blocking.
+
+    Raises NotFound, InvalidParameter.
+    """
+    fd = os.open(path, DIRECTORY)
+    try:
+        for tried in (name,) if name else ("Dockerfile", "dockerfile"):
+            data = _read(fd, tried, SIZE_MAX)
+            if data is not None:
+                _ignore(fd, tried)
+                return tried, data
+    finally:
+        os.close(fd)
+    raise NotFound(f"Cannot locate specified Dockerfile: {name or 'Dockerfile'}")
+
+
+def _read(root_fd: int, name: str, limit: int) -> bytes | None:
+    path = follow(root_fd, os.fsencode(name.strip("/")))
+    try:
+        fd = openat2(root_fd, path or b".", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, resolve=RESOLVE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise InvalidParameter(f"{name}: not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InvalidParameter(f"{name}: more than {limit} bytes")
+    return data
+
+
+def _ignore(root_fd: int, dockerfile: str) -> None:
+    """Take away the Dockerfile and .dockerignore where the latter says so."""
+    data = _read(root_fd, IGNORE, IGNORE_MAX)
+    if data is None:
+        return
+    matcher = dockerignore.Matcher(dockerignore.read(data))
+    for name in (IGNORE, dockerfile):
+        if matcher.excludes(name):
+            path = follow(root_fd, os.fsencode(name.strip("/")))
+            directory, _, last = path.rpartition(b"/")
+            parent = openat2(root_fd, directory or b".", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE)
+            try:
+                os.unlink(last, dir_fd=parent)
+            finally:
+                os.close(parent)

@@ -1,0 +1,73 @@
+"""`docker builder prune`, and the build cache in `docker system df`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from onggi.builder.builder import builder_of
+from onggi.builder.cache import prune as cache_prune
+from onggi.engine import clock
+from onggi.engine import filters as filters_
+from onggi.engine.filters import Filters
+from onggi.errors import InvalidParameter
+from onggi.spec import timestamp
+from onggi.wire.system import BuildCache, BuildPruneResponse
+
+if TYPE_CHECKING:
+    from onggi.engine.engine import Engine
+
+FILTERS = frozenset(
+    {"until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"}
+)
+
+
+async def prune(
+    engine: Engine, filters: Filters, *, everything: bool = False, keep_bytes: int = 0
+) -> BuildPruneResponse:
+    """Remove what no build uses. Raises InvalidParameter."""
+    filters_.check(filters, FILTERS)
+    matches = _matcher(filters)
+    builder = await builder_of(engine)
+    report = await builder.work(
+        cache_prune.prune,
+        builder.cache,
+        engine.images,
+        matches,
+        everything=everything,
+        keep_bytes=keep_bytes,
+    )
+    engine.events.emit("builder", "prune", "", {"reclaimed": str(report.space_reclaimed)})
+    return report
+
+
+async def usage(engine: Engine) -> list[BuildCache]:
+    """The records, least recently used first."""
+    builder = await builder_of(engine)
+    return await builder.work(cache_prune.listed, builder.cache, engine.images)
+
+
+def _matcher(filters: Filters) -> Callable[[BuildCache], bool]:
+    before = _before(filters)
+    truths = {name: filters_.truth(filters, name) for name in ("inuse", "shared", "private")}
+
+    def matches(record: BuildCache) -> bool:
+        facts = {"inuse": record.in_use, "shared": record.shared, "private": not record.shared}
+        return (
+            (not before or timestamp.parse(record.last_used_at) < before)
+            and all(wanted is None or facts[name] == wanted for name, wanted in truths.items())
+            and any(record.id.startswith(value) for value in filters.get("id", ("",)))
+            and any(value in ("", record.type) for value in filters.get("type", ("",)))
+            and any(value in record.description for value in filters.get("description", ("",)))
+            and ("parent" not in filters or bool(set(record.parents or ()) & set(filters["parent"])))
+        )
+
+    return matches
+
+
+def _before(filters: Filters) -> int:
+    """The instant before which a record must have been used last; 0 without one."""
+    given = [*filters.get("until", ()), *filters.get("unused-for", ())]
+    if len(given) > 1:
+        raise InvalidParameter("more than one until filter specified")
+    return clock.parse_instant(given[0]) if given else 0

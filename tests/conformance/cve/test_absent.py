@@ -1,0 +1,74 @@
+"""Holes in what is not there: each test says why its CVE cannot apply, and checks that this is still so."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from onggi.engine import config
+from onggi.engine.containers import validate
+from onggi.errors import InvalidParameter
+from onggi.kernel import netlink
+from onggi.server import operations
+from onggi.wire.containers import HostConfig
+from tests import engines
+from tests.engines import Engine
+
+
+def test_cve_2021_43784_a_netlink_attribute_does_not_wrap_around() -> None:
+    """runc sent its child a document in netlink's form, whose lengths are 16 bits. Ours are marshal's;
+    where netlink is spoken to the kernel, a length that does not fit is an error and no smaller number.
+    """
+    with pytest.raises(struct.error):
+        netlink.attribute(1, b"x" * 0xFFFF)
+
+
+def test_cve_2021_21284_no_remapped_root_of_a_whole_engine() -> None:
+    """A remapped root could change files of the engine's that belonged to it. There is no such mode here."""
+    with pytest.raises(InvalidParameter, match="userns-remap"):
+        config.parse({"userns-remap": "default"})
+    with pytest.raises(InvalidParameter, match="invalid user namespace mode"):
+        validate.host(HostConfig(userns_mode="auto"))
+
+
+def test_cve_2024_41110_no_plugin_decides_about_requests() -> None:
+    """A request without a body passed the authorization plugins. There are none, and none are promised."""
+    with pytest.raises(InvalidParameter, match="authorization-plugins"):
+        config.parse({"authorization-plugins": ["opa"]})
+
+
+@pytest.mark.root
+def test_cve_2023_28842_no_overlay_network_that_could_be_unencrypted(onggi: Engine) -> None:
+    """Swarm's encrypted overlay networks took packets that were not encrypted. There is no swarm."""
+    asked = {"Name": "wide", "Driver": "overlay", "Options": {"encrypted": ""}}
+    status, text = onggi.request("POST", "/networks/create", asked)
+    assert status in (400, 403, 404, 503), text
+    assert "wide" not in onggi.docker("network", "ls", "--format", "{{.Name}}").split()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("number", ["2024_23651", "2024_23652", "2024_23653"])
+def test_cve_of_the_builder(onggi: Engine, number: str) -> None:
+    """A race of cache mounts, the removal of mount points through a link, and insecure builds without leave:
+    while no build is executed there is nothing to attack. The room that executes them brings these attacks.
+    """
+    waiting = [path for _, path, handler in operations.BUILD if handler == "later:build"]
+    if "/build" not in waiting:
+        pytest.skip("builds are executed now: their own tests stage this attack")
+    assert onggi.request("POST", "/build", b"", timeout=20)[0] == 501
+
+
+@pytest.mark.root
+def test_cve_2024_29018_names_asked_in_an_internal_network_stay_there(onggi: Engine) -> None:
+    """The resolver is in the host's network: what it passed on left an internal network by that way."""
+    onggi.docker("network", "create", "--internal", "inner")
+    try:
+        flags = ("--rm", "--network", "inner", engines.BUSYBOX)
+        answer = onggi.run("docker", "run", *flags, "nslookup", "leak.example.org", "127.0.0.11", check=False)
+        assert "Address" not in answer.stdout.partition("\n\n")[2]
+        assert "REFUSED" in answer.stdout or "NXDOMAIN" in answer.stdout or "SERVFAIL" in answer.stdout, (
+            answer
+        )
+    finally:
+        onggi.docker("network", "rm", "inner")
