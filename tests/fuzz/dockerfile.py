@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 
-from onggi.builder.dockerfile import dockerignore, expansion, typed
+from onggi.builder.dockerfile import expansion, typed
 from onggi.builder.dockerfile.checks import Checks
 from onggi.builder.dockerfile.errors import DockerfileError
 from onggi.errors import InvalidParameter
+from onggi.spec import dockerignore
 
 ENV = {"A": "a/b.c", "B": ""}
 

@@ -20,12 +20,15 @@ from weakref import WeakKeyDictionary
 from onggi.builder.cache.cache import Cache
 from onggi.builder.solver.job import Job, RunOptions, Shared
 from onggi.engine.offload import Offload
+from onggi.errors import Unavailable
 
 if TYPE_CHECKING:
     from onggi.builder.client import BuildClient
     from onggi.builder.progress import Progress
     from onggi.engine.engine import Engine
 
+OFFERS_MAX = 64
+OFFER_SECONDS = 60.0
 WORKERS = max(4, 2 * (os.cpu_count() or 1))
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class Builder:
         self.processes = asyncio.Semaphore(WORKERS)
         self.jobs: dict[str, Job] = {}
         self.shared: dict[str, Shared] = {}  # by key: what runs now, for every build that wants it
+        self.offers: dict[str, dict[str, bytes]] = {}  # secrets for builds to come, by build id
         self.selections: dict[str, str] = {}
         self.mount_locks: dict[str, asyncio.Lock] = {}
 
@@ -61,6 +65,13 @@ class Builder:
         job = Job(self, client, progress, options or RunOptions(), flow=flow, build_id=build_id)
         self.jobs[job.id] = job
         return job
+
+    def offer(self, build_id: str, secrets: dict[str, bytes]) -> None:
+        """Keep secrets in memory for the build that will be begun so; for a minute at most."""
+        if len(self.offers) >= OFFERS_MAX:
+            raise Unavailable(f"more than {OFFERS_MAX} builds were given secrets and have not begun")
+        self.offers[build_id] = secrets
+        asyncio.get_running_loop().call_later(OFFER_SECONDS, self.offers.pop, build_id, None)
 
     def cancel(self, build_id: str) -> None:
         """End the builds that a client calls so."""

@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "run": ("container.run", ("container run",), "Create and run a new container from an image"),
     "exec": ("container.exec_", ("container exec",), "Execute a command in a running container"),
     "ps": ("container.ls", ("container ls", "container list", "container ps"), "List containers"),
+    "build": ("image.build", ("image build", "builder build"), "Build an image from a Dockerfile"),
     "pull": ("image.pull", ("image pull",), "Download an image from a registry"),
     "images": ("image.ls", ("image ls", "image list"), "List images"),
     "version": ("system.version", (), "Show the version of the command and of the engine"),
@@ -51,6 +52,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "image bootstrap": ("image.bootstrap", (), "Build a base image of a distribution, without a registry"),
     "image inspect": ("image.inspect", (), "Show everything about one or more images"),
     "image prune": ("image.prune", (), "Remove unused images"),
+    "builder prune": ("builder.prune", (), "Remove build cache"),
     "volume create": ("volume.create", (), "Create a volume"),
     "volume inspect": ("volume.inspect", (), "Show everything about one or more volumes"),
     "volume ls": ("volume.ls", ("volume list",), "List volumes"),
@@ -83,6 +85,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 
 NOUNS: dict[str, str] = {
+    "builder": "Manage builds",
     "container": "Manage containers",
     "context": "Manage contexts",
     "image": "Manage images",
@@ -91,6 +94,6 @@ NOUNS: dict[str, str] = {
     "volume": "Manage volumes",
 }
 
-COMMON = ("run", "exec", "ps", "pull", "images", "version", "info")
+COMMON = ("run", "exec", "ps", "build", "pull", "images", "version", "info")
 
 ALIASES: dict[str, str] = {alias: path for path, row in COMMANDS.items() for alias in row[1]}

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from onggi.builder.dockerfile.dockerignore import Matched, Matcher, read
 from onggi.errors import InvalidParameter
+from onggi.spec.dockerignore import Matched, Matcher, read
 
 CASES = [
     ("*/temp*", {"a/temporary.txt": True, "temp": False, "a/b/temp": False, "a/temp/x": True}),

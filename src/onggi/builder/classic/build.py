@@ -19,9 +19,12 @@ from onggi.builder.bases import EngineBases
 from onggi.builder.builder import Builder, builder_of
 from onggi.builder.cache.cache import LOCAL
 from onggi.builder.classic import context
+from onggi.builder.classic.lines import Failed
 from onggi.builder.classic.request import BuildRequest, RequestClient
+from onggi.builder.classic.status import StatusTeller
 from onggi.builder.classic.stream import Teller
 from onggi.builder.dockerfile import typed
+from onggi.builder.dockerfile.errors import DockerfileError, excerpt
 from onggi.builder.executors.process import ProcessFailed
 from onggi.builder.instructions import Dockerfile
 from onggi.builder.outputs import image as outputs
@@ -44,8 +47,9 @@ async def build(
 ) -> AsyncGenerator[bytes, None]:
     """Receive and check; the lines of the answer. Raises InvalidParameter, NotFound, NoSpace."""
     builder = await builder_of(engine)
-    teller = Teller(quiet=request.quiet, remove=request.remove)
-    client = RequestClient(request.build_id, request.credentials)
+    teller = StatusTeller() if request.status else Teller(quiet=request.quiet, remove=request.remove)
+    offered = builder.offers.pop(request.build_id, {})
+    client = RequestClient(request.build_id, request.credentials, offered)
     job = builder.begin(client, teller, request.run_options(), flow=teller.room, build_id=request.build_id)
     try:
         dockerfile = await _received(builder, job, request, body)
@@ -86,7 +90,9 @@ async def _answer(work: _Build) -> AsyncGenerator[bytes, None]:
 
 
 class _Build:
-    def __init__(self, job: Job, teller: Teller, request: BuildRequest, dockerfile: Dockerfile) -> None:
+    def __init__(
+        self, job: Job, teller: Teller | StatusTeller, request: BuildRequest, dockerfile: Dockerfile
+    ) -> None:
         self.job = job
         self.teller = teller
         self.request = request
@@ -97,28 +103,37 @@ class _Build:
         try:
             await self._build()
         except asyncio.CancelledError:
-            self._fail("build cancelled", 1)
+            self.teller.fail(Failed(message="build cancelled", exit_code=1))
             raise
-        except ProcessFailed as error:
-            self._fail(
-                f"The command '{error.args_text}' returned a non-zero code: {error.exit_code}",
-                error.exit_code,
-            )
-        except OnggiError as error:
-            self._fail(error.message, 0)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            self._fail(f"{where}{error.strerror}", 0)
         except Exception as error:
-            log.error("build %s failed: %s", self.job.id, error, exc_info=error)
-            self._fail(f"internal error: {type(error).__name__} (the engine's log has more)", 0)
+            self.teller.fail(self._failed(error))
         finally:
             self.job.close()
             self.teller.end()
 
-    def _fail(self, message: str, code: int) -> None:
-        detail: dict[str, object] = {"code": code, "message": message} if code else {"message": message}
-        self.teller.line({"errorDetail": detail, "error": message})
+    def _failed(self, error: Exception) -> Failed:
+        """What the client is told of an error."""
+        excerpt = self._excerpt(error)
+        if isinstance(error, ProcessFailed):
+            return Failed(
+                message=error.message, process=error.args_text, exit_code=error.exit_code, excerpt=excerpt
+            )
+        if isinstance(error, OnggiError):
+            return Failed(message=error.message, excerpt=excerpt)
+        if isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            return Failed(message=f"{where}{error.strerror}", excerpt=excerpt)
+        log.error("build %s failed: %s", self.job.id, error, exc_info=error)
+        return Failed(message=f"internal error: {type(error).__name__} (the engine's log has more)")
+
+    def _excerpt(self, error: Exception) -> str:
+        if isinstance(error, DockerfileError):
+            return error.excerpt
+        failure = self.job.failure
+        locations = failure.vertex.meta.locations if failure is not None else ()
+        if not locations or locations[0].source >= len(self.dockerfile.sources):
+            return ""
+        return excerpt(self.dockerfile.sources[locations[0].source], locations[0])
 
     async def _build(self) -> None:
         job, request = self.job, self.request
@@ -136,13 +151,7 @@ class _Build:
         self._tell(image_id)
 
     def _tell(self, image_id: str) -> None:
-        engine = self.job.engine
-        for name in self.request.names:
-            engine.events.emit("image", "tag", image_id, {"name": references.parse(name).familiar})
-        if self.request.quiet:
-            self.teller.line({"stream": image_id + "\n"})
-            return
-        self.teller.line({"aux": {"ID": image_id}})
-        self.teller.stream(f"Successfully built {image_id[7:19]}\n")
-        for name in self.request.names:
-            self.teller.stream(f"Successfully tagged {references.parse(name).familiar}\n")
+        familiar = [references.parse(name).familiar for name in self.request.names]
+        for name in familiar:
+            self.job.engine.events.emit("image", "tag", image_id, {"name": name})
+        self.teller.done(image_id, familiar)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import stat
 
-from onggi.builder.dockerfile import dockerignore
 from onggi.builder.dockerfile.tree import SIZE_MAX
 from onggi.errors import InvalidParameter, NotFound
 from onggi.images.apply import extract
@@ -19,6 +18,7 @@ from onggi.images.archive import follow
 from onggi.images.compression import decompress
 from onggi.images.tree import RESOLVE
 from onggi.kernel.files import openat2
+from onggi.spec import dockerignore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,12 +72,15 @@ def _read(root_fd: int, name: str, limit: int) -> bytes | None:
 
 def _ignore(root_fd: int, dockerfile: str) -> None:
     """Take away the Dockerfile and .dockerignore where the latter says so."""
-    data = _read(root_fd, IGNORE, IGNORE_MAX)
+    own = f"{dockerfile}{IGNORE}"
+    data = _read(root_fd, own, IGNORE_MAX)
+    if data is None:
+        data = _read(root_fd, IGNORE, IGNORE_MAX)
     if data is None:
         return
     matcher = dockerignore.Matcher(dockerignore.read(data))
-    for name in (IGNORE, dockerfile):
-        if matcher.excludes(name):
+    for name in (IGNORE, own, dockerfile):
+        if matcher.excludes(name) and _read(root_fd, name, SIZE_MAX) is not None:
             path = follow(root_fd, os.fsencode(name.strip("/")))
             directory, _, last = path.rpartition(b"/")
             parent = openat2(root_fd, directory or b".", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE)

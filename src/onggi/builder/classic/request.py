@@ -11,7 +11,7 @@ from onggi.builder.client import Credentials
 from onggi.builder.graph import LocalSource
 from onggi.builder.options import Options
 from onggi.builder.solver.job import RunOptions
-from onggi.errors import NotFound, NotImplemented_
+from onggi.errors import NotFound
 from onggi.spec.platform import Platform, host
 from onggi.wire.containers import HostConfig
 
@@ -27,6 +27,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     build_id: str = ""
     quiet: bool = False
+    status: bool = False  # progress as data
     no_cache: bool = False
     pull: bool = False
     remove: bool = True  # intermediate containers, as far as the stream says so
@@ -67,20 +68,23 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestClient:
-    """The client of a request (builder/client.py): it has sent all that it has."""
+    """The client of a request (builder/client.py): it has sent all that it has. `secrets` came before it."""
 
-    def __init__(self, id: str, credentials: Mapping[str, Credentials]) -> None:
+    def __init__(self, id: str, credentials: Mapping[str, Credentials], secrets: Mapping[str, bytes]) -> None:
         self.id = id
         self._credentials = credentials
+        self._secrets = secrets
 
     async def directory(self, source: LocalSource, into: str) -> None:
         raise NotFound(f"{source.name}: the request has no such directory")
 
     async def secret(self, id: str) -> bytes:
+        if id in self._secrets:
+            return self._secrets[id]
         raise NotFound(f"secret {id}: not found")
 
     async def ssh(self, id: str) -> socket.socket:
-        raise NotImplemented_("the classic builder has no ssh agent: use BuildKit's protocol")
+        raise NotFound(f"ssh agent {id}: not found: the classic API leads to none")
 
     async def credentials(self, registry: str) -> Credentials:
         return self._credentials.get(registry, Credentials())

@@ -12,11 +12,11 @@ what a later one writes meanwhile waits here, up to a bound.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
 
+from onggi.builder.classic.lines import Failed, Lines
 from onggi.builder.graph import Exec, Plan, Step
 from onggi.builder.outputs import image as outputs
 from onggi.builder.progress import Began, Event, Output
@@ -25,19 +25,16 @@ from onggi.builder.solver.results import Stack
 from onggi.spec.image import RootFS
 
 WAITING_MAX = 2 << 20  # bytes of a step that is not told yet
-QUEUED_MAX = 256  # lines that the client has not taken
 RED, PLAIN = "\x1b[91m", "\x1b[0m"
 
 
-class Teller:
+class Teller(Lines):
     """Takes events (progress.Progress), gives lines. For the event loop's thread."""
 
     def __init__(self, *, quiet: bool, remove: bool) -> None:
+        super().__init__()
         self._quiet = quiet
         self._remove = remove
-        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._drained = asyncio.Event()
-        self._drained.set()
         self._working: set[str] = set()
         self._waiting: dict[str, list[Output]] = {}
         self._sizes: dict[str, int] = {}
@@ -48,33 +45,29 @@ class Teller:
         self._begun = False
         self._running = False
 
-    # -- lines
-
-    def line(self, body: dict[str, Any]) -> None:
-        self.raw(msgspec.json.encode(body) + b"\r\n")
-
-    def raw(self, line: bytes) -> None:
-        self._lines.put_nowait(line)
-        if self._lines.qsize() >= QUEUED_MAX:
-            self._drained.clear()
-
     def stream(self, text: str) -> None:
         if not self._quiet:
             self.line({"stream": text})
 
-    def end(self) -> None:
-        self._lines.put_nowait(None)
+    def fail(self, failed: Failed) -> None:
+        """The last line."""
+        message = failed.message
+        if failed.process:
+            message = f"The command '{failed.process}' returned a non-zero code: {failed.exit_code}"
+        detail: dict[str, Any] = {"message": message}
+        if failed.exit_code:
+            detail["code"] = failed.exit_code
+        self.line({"errorDetail": detail, "error": message})
 
-    async def next(self) -> bytes | None:
-        """The next line; None at the end."""
-        line = await self._lines.get()
-        if self._lines.qsize() < QUEUED_MAX:
-            self._drained.set()
-        return line
-
-    async def room(self) -> None:
-        """Wait until the client has taken most of what there is."""
-        await self._drained.wait()
+    def done(self, image_id: str, names: list[str]) -> None:
+        """The last lines of a build that succeeded; `names` are familiar ones."""
+        if self._quiet:
+            self.line({"stream": image_id + "\n"})
+            return
+        self.line({"aux": {"ID": image_id}})
+        self.stream(f"Successfully built {image_id[7:19]}\n")
+        for name in names:
+            self.stream(f"Successfully tagged {name}\n")
 
     # -- steps
 

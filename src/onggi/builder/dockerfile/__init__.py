@@ -2,5 +2,5 @@
 
     text --lines--> logical lines --tree--> nodes --typed, read/--> Dockerfile (builder/instructions.py)
 
-`typed.read` is the whole way. `expansion` is used by the planner, `dockerignore` by whoever reads a context.
+`typed.read` is the whole way. `expansion` is used by the planner. Not here: .dockerignore (spec/).
 """

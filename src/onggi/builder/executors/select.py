@@ -15,12 +15,12 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from onggi.builder.dockerfile.dockerignore import Matched, Matcher, Pattern
 from onggi.builder.graph import CopyAction
 from onggi.errors import NotFound
 from onggi.images.archive import follow
 from onggi.images.tree import OPEN_DIR, RESOLVE
 from onggi.kernel.files import openat2
+from onggi.spec.dockerignore import Matched, Matcher, Pattern
 
 MAGIC = re.compile(rb"[*?\[\\]")
 DEPTH_MAX = 2000  # directories in one another: each is a descriptor and a frame of the walk

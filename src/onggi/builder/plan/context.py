@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from onggi.builder.dockerfile.checks import Checks
-from onggi.builder.dockerfile.dockerignore import Matcher
 from onggi.builder.graph import LocalSource, Meta
 from onggi.builder.instructions import Instruction
 from onggi.builder.options import Options
@@ -15,6 +14,7 @@ from onggi.builder.plan import scope
 from onggi.builder.plan.drafts import Drafted, Known, LocalDraft, Out
 from onggi.builder.plan.scope import Words
 from onggi.builder.plan.stage import StageDraft
+from onggi.spec.dockerignore import Matcher
 from onggi.spec.platform import Platform
 
 

@@ -35,6 +35,18 @@ async def cancel(request: Request) -> Response:
     return Response(204)
 
 
+async def secrets(request: Request) -> Response:
+    """Onggi's own: secrets for the build that will be begun with `buildid`, as {id: base64}. They stay in
+    memory, and go with that build.
+    """
+    if not request.text("buildid"):
+        raise InvalidParameter("buildid is missing")
+    given = await request.document()
+    builder = await builder_of(request.engine)
+    builder.offer(request.text("buildid"), _parsed(given, dict[str, bytes], "error reading secrets"))
+    return Response(204)
+
+
 async def prune(request: Request) -> Response:
     """What is kept: `reserved-space`, which clients before 1.48 call `keep-storage`."""
     keep = request.number("reserved-space") or request.number("keep-storage")
@@ -65,6 +77,7 @@ def _asked(request: Request) -> BuildRequest:
         target=request.text("target"),
         build_id=request.text("buildid"),
         quiet=request.flag("q"),
+        status=request.text("progress") == "status",
         no_cache=request.flag("nocache"),
         pull=request.flag("pull"),
         remove=request.flag("rm", default=True),
@@ -130,7 +143,7 @@ def _json(request: Request, name: str, kind: Any, what: str) -> Any:
     return _parsed(text, kind, what) if text else None
 
 
-def _parsed(text: str, kind: Any, what: str) -> Any:
+def _parsed(text: str | bytes, kind: Any, what: str) -> Any:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as error:

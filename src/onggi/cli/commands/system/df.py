@@ -96,8 +96,24 @@ class Cached(listing.Row):
         return str(bool(self._found.get("Shared"))).lower()
 
 
+def _lists(found: dict[str, Any]) -> dict[str, Any]:
+    """The lists themselves: from 1.53 on they are the items of a summary of each kind."""
+    for name, usage in (
+        ("Images", "ImageUsage"),
+        ("Containers", "ContainerUsage"),
+        ("Volumes", "VolumeUsage"),
+    ):
+        if usage in found:
+            found[name] = found[usage].get("Items")
+    if "BuildCacheUsage" in found:
+        found["BuildCache"] = found["BuildCacheUsage"].get("Items")
+    if "ImageUsage" in found:
+        found["LayersSize"] = found["ImageUsage"]["TotalSize"]
+    return found
+
+
 def run(session: Session, flags: Flags, args: list[str]) -> int:
-    found = session.engine.get("/system/df")
+    found = _lists(session.engine.get("/system/df", verbose=True))
     if not flags["verbose"]:
         columns = ["Type", "TotalCount", "Active", "Size", "Reclaimable"]
         listing.show(flags["format"], _summary(found), HEADERS, columns)
