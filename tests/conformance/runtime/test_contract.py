@@ -201,6 +201,12 @@ def test_what_the_process_sees(runtime: Runtime) -> None:
     assert "not supported" in runtime("run", runtime.id, ok=False).stderr.lower()
 
 
+LIMITS_V1 = (
+    "memory/{}/memory.limit_in_bytes", "pids/{}/pids.max", "cpu/{}/cpu.shares", "cpu/{}/cpu.cfs_quota_us",
+)  # fmt: skip
+LIMITS_V2 = ("{}/memory.max", "{}/pids.max", "{}/cpu.weight", "{}/cpu.max")
+
+
 def test_limits_and_update(runtime: Runtime) -> None:
     document = runtime.config("sleep", "1000")
     document["linux"]["resources"].update(
@@ -213,18 +219,19 @@ def test_limits_and_update(runtime: Runtime) -> None:
     (runtime.bundle / "config.json").write_text(json.dumps(document))
     runtime.start()
     path = f"onggi-contract/{runtime.id}"
-    if not Path("/sys/fs/cgroup/memory").is_dir():
-        pytest.skip("reads the files of cgroup v1")
+    v1 = Path("/sys/fs/cgroup/memory").is_dir()
+    files = LIMITS_V1 if v1 else LIMITS_V2
 
     def limits() -> list[str]:
-        return [Path(f"/sys/fs/cgroup/{file.format(path)}").read_text().strip() for file in (
-            "memory/{}/memory.limit_in_bytes", "pids/{}/pids.max", "cpu/{}/cpu.shares", "cpu/{}/cpu.cfs_quota_us")]  # fmt: skip
+        return [Path(f"/sys/fs/cgroup/{file.format(path)}").read_text().strip() for file in files]
 
-    assert limits() == [str(64 << 20), "40", "512", "50000"]
-    devices = Path(f"/sys/fs/cgroup/devices/{path}/devices.list").read_text().split("\n")
-    assert {"c 1:3 rwm", "c 136:* rwm", "b *:* m"} <= set(devices) and "a *:* rwm" not in devices
+    # The weight of 512 shares: 1 + (512 - 2) * 9999 / 262142, as runc and the kernel's documentation have it.
+    assert limits() == [str(64 << 20), "40", *(["512", "50000"] if v1 else ["20", "50000 100000"])]
+    if v1:
+        devices = Path(f"/sys/fs/cgroup/devices/{path}/devices.list").read_text().split("\n")
+        assert {"c 1:3 rwm", "c 136:* rwm", "b *:* m"} <= set(devices) and "a *:* rwm" not in devices
     runtime("update", "--memory", "96m", "--pids-limit", "50", "--cpu-quota", "60000", runtime.id)
-    assert limits() == [str(96 << 20), "50", "512", "60000"]
+    assert limits() == [str(96 << 20), "50", *(["512", "60000"] if v1 else ["20", "60000 100000"])]
     figures = json.loads(runtime("events", "--stats", runtime.id).stdout)
     assert figures["data"]["pids"]["current"] == 1
     assert figures["data"]["memory"]["usage"]["limit"] == 96 << 20

@@ -150,7 +150,8 @@ async def test_update_changes_the_kernel_and_the_record(bench: Bench) -> None:
     await update.update(bench.engine, container_id, request)
     assert bench.record(container_id).host_config.memory == 32 << 20
     path = bench.engine.cgroups.directory("memory", f"{bench.engine.config.cgroup_root}/{container_id}")
-    with open(f"{path}/memory.limit_in_bytes") as file:
+    v2 = os.path.exists(f"{path}/memory.max")
+    with open(f"{path}/{'memory.max' if v2 else 'memory.limit_in_bytes'}") as file:
         assert int(file.read()) == 32 << 20
     with pytest.raises(InvalidParameter, match="Minimum memory limit allowed is 6MB"):
         await update.update(bench.engine, container_id, ContainerUpdateRequest(memory=1 << 20))
