@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "container prune": ("container.prune", (), "Remove all stopped containers"),
     "image bootstrap": ("image.bootstrap", (), "Build a base image of a distribution, without a registry"),
     "image inspect": ("image.inspect", (), "Show everything about one or more images"),
+    "image diff": ("image.diff", (), "Show which files differ between two images"),
     "image prune": ("image.prune", (), "Remove unused images"),
     "builder prune": ("builder.prune", (), "Remove build cache"),
     "volume create": ("volume.create", (), "Create a volume"),

@@ -69,6 +69,7 @@ IMAGES: tuple[Entry, ...] = (
     ("POST", "/images/create", "images:create"),
     ("POST", "/images/bootstrap", "images:bootstrap"),  # ours alone
     ("GET", "/images/{name}/json", "images:inspect"),
+    ("GET", "/images/{name}/diff", "images:diff"),  # ours alone
     ("GET", "/images/{name}/history", "images:history"),
     ("GET", "/images/{name}/get", "images:save"),
     ("GET", "/images/{name}/attestations", "later:attestations"),

@@ -195,6 +195,19 @@ class ImagesPruneResponse(Wire, frozen=True, kw_only=True):
     space_reclaimed: int = field(name="SpaceReclaimed", default=0)
 
 
+class ImageDifference(Wire, frozen=True, kw_only=True):
+    """Ours alone: a file that differs between two images.
+
+    `kind` as in a container's changes: 0 changed, 1 added, 2 deleted; sizes are -1 for what is no plain file.
+    """
+
+    path: str = field(name="Path", default="")
+    kind: int = field(name="Kind", default=0)
+    facts: list[str] = field(name="Facts", default_factory=list)
+    old_size: int = field(name="OldSize", default=-1)
+    new_size: int = field(name="NewSize", default=-1)
+
+
 class ImagePrunePlan(Wire, frozen=True, kw_only=True):
     """Ours alone: an image that a prune would remove; `reclaimed` counts what goes with it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onggi.engine import filters
 from onggi.engine.containers import commit as commit_
 from onggi.engine.images import bootstrap as bootstrap_
+from onggi.engine.images import diff as diff_
 from onggi.engine.images import history as history_
 from onggi.engine.images import import_ as import__
 from onggi.engine.images import inspect as inspect_
@@ -43,6 +44,14 @@ async def inspect(request: Request) -> Response:
 async def history(request: Request) -> Response:
     name, platform = request.params["name"], request.text("platform")
     return request.reply(await history_.history(request.engine, name, platform=platform))
+
+
+async def diff(request: Request) -> Response:
+    """Onggi's own: which files differ between two images."""
+    other = request.text("other")
+    if not other:
+        raise InvalidParameter("other is missing: which image is this one to be compared with?")
+    return request.reply(await diff_.diff(request.engine, request.params["name"], other))
 
 
 async def tag(request: Request) -> Response:
