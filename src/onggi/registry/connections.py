@@ -1,0 +1,243 @@
+"""Connections to registries: urllib3 pools of one job, one answer for each request, no redirects, no retries.
+
+Every new connection is judged by policy.py before a byte goes out. `cancel` cuts all that is open, so that a
+thread that waits for a silent registry comes back at once. Bodies are streamed in both directions.
+Not here: who we are (session.py), when to try again (backoff.py).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
+from urllib3.response import BaseHTTPResponse
+
+from onggi.errors import Forbidden, InvalidParameter, System, Unavailable
+from onggi.registry import policy
+from onggi.registry.endpoints import TLS
+from onggi.registry.failures import Unreachable
+
+CONNECT_S, READ_S = 15.0, 60.0
+BLOCK_BYTES = 1 << 20
+
+urllib3.disable_warnings(InsecureRequestWarning)  # unverified only where the administrator said so
+
+
+class Cancelled(System):
+    """The job was given up while it spoke to a registry."""
+
+    def __init__(self) -> None:
+        super().__init__("context canceled")
+
+
+class Target:
+    """A parsed URL; `host_key` is what credentials are bound to. Raises InvalidParameter."""
+
+    __slots__ = ("host", "path", "port", "scheme", "url")
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise InvalidParameter(f"invalid URL {url!r}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidParameter(f"invalid URL {url!r}: neither http nor https, or without a host")
+        if parts.username or parts.password:
+            raise InvalidParameter(
+                f"invalid URL {parts.scheme}://xxxxx@{parts.hostname}: it carries a password"
+            )
+        if any(ord(letter) < 33 or ord(letter) == 127 for letter in url):
+            raise InvalidParameter(f"invalid URL {url!r}: it has control characters")
+        self.scheme, self.host = parts.scheme, parts.hostname
+        self.port = port or (443 if parts.scheme == "https" else 80)
+        self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self.url = url
+
+    @property
+    def host_key(self) -> tuple[str, str, int]:
+        return (self.scheme, self.host, self.port)
+
+
+class _Watched:
+    """What both kinds of connection share: the owner hears of them, and foreign words are judged."""
+
+    owner: Connections
+    origin: str  # kind of the registry's address, for a host that a registry pointed to; else empty
+
+
+class _Plain(_Watched, HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return self.owner.judged(self, super()._new_conn(), self.origin)
+
+
+class _Secure(_Watched, HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return self.owner.judged(self, super()._new_conn(), self.origin)
+
+
+class Connections:
+    """All connections of one job. Its methods may be called from several threads."""
+
+    def __init__(
+        self, *, user_agent: str, offline: bool = False, connect_s: float = CONNECT_S, read_s: float = READ_S
+    ) -> None:
+        self.offline = offline
+        self.cancelled = threading.Event()
+        self._user_agent = user_agent
+        self._timeout = urllib3.Timeout(connect=connect_s, read=read_s)
+        self._pools: dict[tuple[str, str, int, TLS, str], urllib3.HTTPConnectionPool] = {}
+        self._open: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._kinds: dict[tuple[str, int], str] = {}
+        self._lock = threading.Lock()
+
+    def send(
+        self,
+        method: str,
+        target: Target,
+        headers: dict[str, str],
+        *,
+        tls: TLS,
+        origin: str = "",
+        body: bytes | Iterable[bytes] | None = None,
+    ) -> BaseHTTPResponse:
+        """One request, one answer, its body not yet read.
+
+        Raises Unreachable, Forbidden (a host that may not be led to), Cancelled, Unavailable (offline).
+        """
+        if self.offline:
+            raise Unavailable(f"the engine is offline (--offline): {method} {target.url} was not sent")
+        self.check()
+        try:
+            return self._pool(target, tls, origin).urlopen(
+                method,
+                target.path,
+                body=body,
+                headers={"User-Agent": self._user_agent, **headers},
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+                assert_same_host=False,
+            )
+        except (HTTPError, OSError, ssl.SSLError) as error:
+            self.check()
+            raise Unreachable(method, target.url, reason(error)) from None
+
+    def kind(self, target: Target) -> str:
+        """The kind of the address that a host was reached at."""
+        return self._kinds.get((target.host, target.port), policy.OTHER)
+
+    def judged(self, connection: HTTPConnection, sock: socket.socket, origin: str) -> socket.socket:
+        """Let a new connection pass, or not. Raises Forbidden."""
+        address = str(sock.getpeername()[0])
+        found = policy.kind(address)
+        if origin and not policy.allowed(origin, found):
+            sock.close()
+            raise Forbidden(f"the registry leads to {connection.host}, which is {found} ({address}): refused")
+        with self._lock:
+            self._kinds[(connection.host, connection.port)] = found
+            self._open.add(connection)
+        return sock
+
+    def check(self) -> None:
+        """Raises Cancelled."""
+        if self.cancelled.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Pause before another try. Raises Cancelled."""
+        if self.cancelled.wait(seconds):
+            raise Cancelled
+
+    def cancel(self) -> None:
+        """Give up: what waits for an answer comes back with Cancelled."""
+        self.cancelled.set()
+        with self._lock:
+            listed = list(self._open)
+        for connection in listed:
+            sock = connection.sock
+            if sock is None:
+                continue
+            try:
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                continue  # gone already
+
+    def close(self) -> None:
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.close()
+
+    def _pool(self, target: Target, tls: TLS, origin: str) -> urllib3.HTTPConnectionPool:
+        key = (*target.host_key, tls, origin)
+        with self._lock:
+            pool = self._pools.get(key)
+            if pool is None:
+                pool = self._pools[key] = self._new_pool(target, tls, origin)
+            return pool
+
+    def _new_pool(self, target: Target, tls: TLS, origin: str) -> urllib3.HTTPConnectionPool:
+        common = {"maxsize": 8, "timeout": self._timeout, "retries": False, "blocksize": BLOCK_BYTES}
+        if target.scheme == "http":
+            pool = urllib3.HTTPConnectionPool(target.host, target.port, **common)  # type: ignore[arg-type]
+            base: type = _Plain
+        else:
+            pool = urllib3.HTTPSConnectionPool(
+                target.host,
+                target.port,
+                ssl_context=context(tls),
+                **common,  # type: ignore[arg-type]
+            )
+            base = _Secure
+        pool.ConnectionCls = type("Connection", (base,), {"owner": self, "origin": origin})  # type: ignore[assignment]
+        return pool
+
+
+def context(tls: TLS) -> ssl.SSLContext:
+    """The system's authorities and the host's own. Raises InvalidParameter for files that are no PEM."""
+    made = ssl.create_default_context()
+    if not tls.verify:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    try:
+        for path in tls.authorities:
+            made.load_verify_locations(path)
+        for certificate, key in tls.clients:
+            made.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidParameter(f"TLS material of a registry cannot be read: {error}") from None
+    return made
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause of a failed request, in Go's words where clients know them."""
+    cause: BaseException = error
+    seen = 0
+    while (inner := cause.__cause__ or getattr(cause, "reason", None)) and seen < 8:
+        if not isinstance(inner, BaseException):
+            break
+        cause, seen = inner, seen + 1
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        if "self-signed" in str(cause) or "unable to get" in str(cause):
+            return "x509: certificate signed by unknown authority"
+        return f"x509: {cause.verify_message or cause}"
+    if isinstance(cause, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
+        return "http: server gave HTTP response to HTTPS client"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connect: connection refused"
+    if isinstance(cause, socket.gaierror):
+        return "lookup failed: no such host"
+    if isinstance(cause, TimeoutError) or "timed out" in str(cause):
+        return "i/o timeout"
+    if isinstance(cause, (ConnectionResetError, BrokenPipeError)):
+        return "connection reset by peer"
+    return f"{cause}" or type(cause).__name__
