@@ -21,8 +21,9 @@ from typing import Any
 
 import pytest
 
-from tests import engines
+from tests import engines, registries
 from tests.engines import Engine
+from tests.registries import Registry
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 SOURCE = engines.TOP / "src" / "onggi"
@@ -44,8 +45,9 @@ WITNESS = "trap 'echo last words; exit 17' USR1; i=0; while :; do i=$((i+1)); ec
 class Script:
     """The steps, each repeatable: asking again for what was done already is answered, not done twice."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, registry: Registry) -> None:
         self.engine = engine
+        self.registry = registry
         self.bridges: set[str] = set()
 
     def steps(self) -> list[Callable[[], None]]:
@@ -54,8 +56,8 @@ class Script:
             self.unpause, self.make_network, self.connect, self.restart, self.disconnect, self.remove_network,
             self.commit, self.kill, self.stop, self.remove, self.remove_running,
             self.start_in_vain, self.run_and_remove, self.come_back, self.remove_volume,
-            self.import_image, self.mend, self.tag, self.save_and_load, self.build, self.remove_image,
-            self.prune_images, self.prune_builds,
+            self.import_image, self.mend, self.tag, self.save_and_load, self.build, self.pull,
+            self.remove_image, self.prune_images, self.prune_builds,
         ]  # fmt: skip
 
     # Each raises ConnectionError or HTTPException when the daemon dies under it.
@@ -227,6 +229,13 @@ class Script:
         self.ask("POST", "/build/prune?all=1")
         assert json.loads(self.ask("GET", "/system/df?type=build-cache"))["BuildCache"] == []
 
+    def pull(self) -> None:
+        """What a pull that was cut off had brought is gone on with, and nothing of it stays behind."""
+        name = f"{self.registry.host}/crash/pulled"
+        said = self.ask("POST", f"/images/create?fromImage={name}&tag=1").decode()
+        assert '"error"' not in said, said
+        self.ask("GET", f"/images/{name}:1/json")
+
     def remove_image(self) -> None:
         for name in ("crash-image:1", "crash-tagged:2", "crash-built:1"):
             self.ask("DELETE", f"/images/{name}?force=1", None, (200, 404))
@@ -256,6 +265,14 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     with engines.onggi(tmp_path) as running:
         engines.import_busybox(running)
         yield running
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with registries.registry(tmp_path_factory.mktemp("registry")) as one:
+        layers = [registries.layer({f"part{n}": bytes(1 << 20)}) for n in range(3)]
+        registries.push(one, "crash/pulled:1", registries.image(layers))
+        yield one
 
 
 def start_witness(engine: Engine) -> tuple[str, int]:
@@ -292,7 +309,7 @@ def test_there_are_failpoints() -> None:
 
 
 @pytest.mark.parametrize("failpoint", names())
-def test_killed(engine: Engine, failpoint: str) -> None:
+def test_killed(engine: Engine, registry: Registry, failpoint: str) -> None:
     before = directories(engine)
     cid, pid = start_witness(engine)
     engine.stop()
@@ -302,7 +319,7 @@ def test_killed(engine: Engine, failpoint: str) -> None:
     except RuntimeError:  # the point lies on the way of the start itself
         reached = True
         engine.start()
-    for step in Script(engine).steps():
+    for step in Script(engine, registry).steps():
         try:
             step()
         except (OSError, http.client.HTTPException):

@@ -69,7 +69,7 @@ class EngineBases:
         return Base(reference=str(whole), image=image.document)
 
     async def _pull(self, reference: str, platform: Platform) -> None:
-        named = references.parse(reference)
+        named = references.parse(reference).tagged()
         lines = await pull(
             self._job.engine, named.familiar_name, named.digest or named.tag, platform=str(platform)
         )

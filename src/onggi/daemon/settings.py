@@ -23,7 +23,8 @@ LEVELS = ("debug", "info", "warn", "error", "fatal")
 RELOADABLE = frozenset(
     {
         "debug", "default-ulimits", "init", "init-path", "insecure-registries", "labels", "log-driver",
-        "log-level", "log-opts", "no-new-privileges", "registry-mirrors", "shutdown-timeout",
+        "log-level", "log-opts", "max-concurrent-downloads", "max-concurrent-uploads", "no-new-privileges",
+        "offline", "registry-mirrors", "shutdown-timeout",
     }
 )  # fmt: skip
 

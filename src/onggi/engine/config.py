@@ -55,6 +55,11 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
     signature_policy: str = ""  # path of a policy.json; empty: images are accepted unsigned, as by dockerd
+    registries_conf: str = "/etc/containers/registries.conf"
+    certs_dirs: tuple[str, ...] = ("/etc/onggi/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d")
+    offline: bool = False
+    max_concurrent_downloads: int = 3
+    max_concurrent_uploads: int = 5
     bridge: str = ""  # "none" turns the default bridge off
     bip: str = ""
     bip6: str = ""
@@ -112,6 +117,11 @@ _KEYS = {
     "insecure-registries": "insecure_registries",
     "registry-mirrors": "registry_mirrors",
     "signature-policy": "signature_policy",
+    "registries-conf": "registries_conf",
+    "certs-dirs": "certs_dirs",
+    "offline": "offline",
+    "max-concurrent-downloads": "max_concurrent_downloads",
+    "max-concurrent-uploads": "max_concurrent_uploads",
     "bridge": "bridge",
     "bip": "bip",
     "bip6": "bip6",
@@ -163,6 +173,8 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
     if config.log_driver not in ("json-file", "none", "local"):
         raise InvalidParameter(f"logger: no log driver named '{config.log_driver}' is registered")
     _check_networks(config)
+    if config.max_concurrent_downloads < 1 or config.max_concurrent_uploads < 1:
+        raise InvalidParameter("invalid max concurrent downloads or uploads: at least 1 is needed")
     return config
 
 

@@ -13,6 +13,7 @@
       containers  the live table                       containers/table.py
       execs       exec instances                       exec_/table.py
       events      what happened                        events.py
+      transfers   pulls and pushes under way           images/transfers.py
       offload     the door to blocking code            offload.py
       trash       what is renamed away                 store/trash.py
 
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from onggi.engine.containers.table import Containers
 from onggi.engine.events import Events
 from onggi.engine.exec_.table import Execs
+from onggi.engine.images.transfers import Transfers
 from onggi.engine.networks.table import Networks
 from onggi.engine.offload import Offload
 from onggi.engine.shims import Zygote
@@ -69,6 +71,7 @@ class Engine:
         self.execs = Execs()
         self.volumes = Volumes()
         self.events = Events()
+        self.transfers = Transfers()
         self.offload = Offload(config.workers)
         self.closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -112,6 +115,7 @@ class Engine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.transfers.close()
         for container in self.containers.all():
             if container.shim is not None:
                 container.shim.disconnect()

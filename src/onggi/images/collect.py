@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from onggi import failpoints
 from onggi.errors import Conflict
-from onggi.images import layout
+from onggi.images import incoming, layout
 from onggi.images.images import Images
 from onggi.images.snapshots.protocol import Reconciled
 from onggi.store import images as rows
@@ -53,6 +53,7 @@ def recover(images: Images) -> Reconciled:
     """Once at start: snapshots, partial blobs, orphans, the trash and index.json."""
     found = images.snapshots.reconcile()
     images.blobs.sweep_partial()
+    incoming.sweep(images, older_s=incoming.KEPT_S)
     collect(images)
     layout.write(images)
     images.trash.empty()

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 import msgspec
 
 from onggi.errors import Corrupt, InvalidParameter
+from onggi.images.incoming import Incoming
 from onggi.images.snapshots import Snapshots
 from onggi.images.snapshots.detect import detect
 from onggi.paths import Paths
@@ -79,6 +80,7 @@ class Images:
         self.blobs = Blobs(paths.oci_dir)
         self.trash = Trash(paths.trash_dir)
         self.snapshots: Snapshots = detect(paths.snapshots_dir, database, self.trash, driver)
+        self.incoming = Incoming()
         self.lock = threading.RLock()
         self.pins: Counter[str] = Counter()
         self._documents: dict[str, documents.Image] = {}

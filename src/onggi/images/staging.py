@@ -11,7 +11,8 @@ Leaving without publish removes everything again; after a crash in between colle
 Two threads share a layer: the caller's hashes and writes the packed bytes, the other (unpacking.py)
 decompresses, hashes and unpacks; the next one may come in while up to WORKERS former ones are unpacked.
 A layer that came as xz or bzip2 is stored unpacked: the OCI specification has no media type for these.
-Failpoints: staging.unpacked, staging.blobs-committed, staging.layer-committed, staging.rows-written.
+Blobs from registries come by `fetch` instead (incoming.py). Failpoints: staging.unpacked,
+staging.blobs-committed, staging.layer-committed, staging.rows-written.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from onggi.images import layout
 from onggi.images.collect import collect
 from onggi.images.compression import DigestReader, decompress, detect
 from onggi.images.images import Images, created_at
+from onggi.images.incoming import Reader, Watch, receive
 from onggi.images.manifests import compose, layer_descriptor
 from onggi.images.unpacking import Unpacked, Unpacking
 from onggi.kernel.files import syncfs
@@ -72,6 +74,7 @@ class Staging:
     def __init__(self, images: Images) -> None:
         self._images = images
         self._sealed: dict[str, Ingest] = {}
+        self._fetched: dict[str, Ingest] = {}  # those of them that other jobs may share
         self._working: dict[str, Unpacking] = {}  # blob -> its thread, oldest first
         self._unpacked: dict[str, Unpacked] = {}
         self._failed: dict[str, Exception] = {}
@@ -83,8 +86,11 @@ class Staging:
         return self
 
     def __exit__(self, failure: object, *_: object) -> None:
-        for ingest in self._sealed.values():
-            ingest.discard()
+        for digest, ingest in self._fetched.items():
+            self._images.incoming.release(digest, ingest, useless=digest in self._failed)
+        for digest, ingest in self._sealed.items():
+            if digest not in self._fetched:
+                ingest.discard()
         for worker in self._working.values():
             worker.abandon()
         for unpacked in self._unpacked.values():
@@ -123,7 +129,12 @@ class Staging:
     def open(self, digest: str) -> BinaryIO:
         """A staged or stored blob, for reading. Raises Corrupt."""
         sealed = self._sealed.get(digest)
-        return open(sealed.path, "rb", buffering=0) if sealed else self._images.blobs.open(digest)
+        if sealed is not None and sealed.path:
+            try:
+                return open(sealed.path, "rb", buffering=0)
+            except FileNotFoundError:
+                pass  # a job that shares it has just put it into place
+        return self._images.blobs.open(digest)
 
     def read(self, digest: str, limit: int) -> bytes:
         """A small document. Raises Corrupt, InvalidParameter."""
@@ -167,6 +178,44 @@ class Staging:
             raise
         self._keep(digest, ingest, worker)
         return digest
+
+    def fetch(self, digest: str, size: int, reader: Reader, watch: Watch, *, layer: bool = False) -> None:
+        """Stage a blob from afar; several threads may do so at a time. `layer` has it unpacked meanwhile.
+
+        Returns when both are done. Raises Corrupt, NoSpace, and what the reader raises; what came then is
+        kept for the next try. A failure to unpack is kept for `publish`, unless it ends the download.
+        """
+        images = self._images
+        with images.incoming.turn(digest, watch.check):
+            if self._shared(digest):
+                watch.complete()
+                return
+            ingest, worker = receive(
+                images, digest, size, reader, watch, unpack=layer and images.snapshots.stackable
+            )
+            images.incoming.hold(digest, ingest)
+            self._take(digest, ingest)
+        if worker is None:
+            return
+        try:
+            self._unpacked[digest] = worker.finish(digest)
+        except Exception as error:
+            self._failed[digest] = error
+        failpoints.hit("staging.unpacked")
+
+    def _shared(self, digest: str) -> bool:
+        """Whether the blob is stored, or sealed by another job; both stay while this lasts."""
+        if self.known(digest):
+            return True
+        ingest = self._images.incoming.share(digest)
+        if ingest is not None:
+            self._take(digest, ingest)
+        return ingest is not None or self.known(digest)
+
+    def _take(self, digest: str, ingest: Ingest) -> None:
+        with self._images.lock:
+            self._fetched[digest] = self._sealed[digest] = ingest
+            self._pin(digest)
 
     def layer_of(self, digest: str) -> Unpacked | None:
         """What was unpacked while the blob came in; waits for its end. Raises what unpacking raised."""
@@ -300,7 +349,7 @@ class Staging:
         with self._images.lock:
             sealed = self._sealed.pop(digest, None)
             self._pin(digest)
-            if sealed is not None:
+            if sealed is not None and sealed.path:
                 self._committed.append(digest)
                 sealed.commit()
             elif not self._images.blobs.exists(digest):

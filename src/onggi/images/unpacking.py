@@ -14,14 +14,17 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from onggi.errors import System
 from onggi.images.apply import apply
 from onggi.images.compression import DigestReader, decompress
-from onggi.images.images import Images
 from onggi.images.pipe import Pipe
+
+if TYPE_CHECKING:
+    from onggi.images.images import Images
 
 
 class Unpacked(msgspec.Struct, frozen=True):
@@ -51,6 +54,16 @@ class Unpacking:
             self._pipe.write(data)
         except BrokenPipeError:
             return
+
+    @property
+    def failed(self) -> bool:
+        """Whether unpacking has raised something."""
+        return self._error is not None
+
+    def check(self) -> None:
+        """Raises what unpacking raised so far, so that nobody goes on bringing a layer that is bad."""
+        if self._error is not None:
+            raise self._error
 
     def end(self) -> None:
         """No more comes; the thread goes on by itself."""

@@ -198,7 +198,7 @@ class Connections:
                 **common,  # type: ignore[arg-type]
             )
             base = _Secure
-        pool.ConnectionCls = type("Connection", (base,), {"owner": self, "origin": origin})  # type: ignore[assignment]
+        pool.ConnectionCls = type("Connection", (base,), {"owner": self, "origin": origin})
         return pool
 
 

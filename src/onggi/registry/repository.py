@@ -267,9 +267,9 @@ class _Typed(msgspec.Struct, rename="camel"):
 
     schema_version: int = 0
     media_type: str = ""
-    config: msgspec.Raw | None = None
-    layers: msgspec.Raw | None = None
-    manifests: msgspec.Raw | None = None
+    config: msgspec.Raw = msgspec.Raw()
+    layers: msgspec.Raw = msgspec.Raw()
+    manifests: msgspec.Raw = msgspec.Raw()
 
 
 def _checked_type(data: bytes, header: str, shown: str) -> str:
@@ -278,17 +278,22 @@ def _checked_type(data: bytes, header: str, shown: str) -> str:
         found = msgspec.json.decode(data, type=_Typed)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParameter(f"{shown} is not JSON: {error}") from None
-    if found.manifests is not None and (found.config is not None or found.layers is not None):
+    lists, describes = _given(found.manifests), _given(found.config) or _given(found.layers)
+    if lists and describes:
         raise InvalidParameter(f"{shown} is ambiguous: it has both manifests and layers")
     known = documents.INDEXES | documents.MANIFESTS
     media_type = header if header in known else found.media_type or header
     if found.media_type and found.media_type != media_type:
         raise InvalidParameter(f"{shown} says that it is {found.media_type}, its header says {media_type}")
     if media_type not in known and found.schema_version == 2:
-        media_type = documents.OCI_INDEX if found.manifests is not None else documents.OCI_MANIFEST
+        media_type = documents.OCI_INDEX if lists else documents.OCI_MANIFEST
     if media_type not in known:
         raise InvalidParameter(f"{shown}: unsupported manifest media type {media_type or 'none'}")
     return media_type
+
+
+def _given(member: msgspec.Raw) -> bool:
+    return bytes(member) not in (b"", b"null")
 
 
 def _next(link: str) -> str:

@@ -138,7 +138,7 @@ class Ingest:
         if expected:
             digests.check(expected)
         self._blobs = blobs
-        self._expected = expected
+        self.expected = expected
         self._resume = resume and bool(expected)
         name = expected[7:] if self._resume else f"new-{secrets.token_hex(8)}"
         self.path = f"{blobs.partial_dir}/{name}"
@@ -176,9 +176,9 @@ class Ingest:
         if self._fd < 0:
             return self.digest
         self.digest = digests.PREFIX + self._hash.hexdigest()
-        if self._expected and self.digest != self._expected:
+        if self.expected and self.digest != self.expected:
             self._resume = False  # bytes that are wrong once are not gone on from
-            raise Corrupt(f"blob {self._expected} is corrupt: its bytes have digest {self.digest}")
+            raise Corrupt(f"blob {self.expected} is corrupt: its bytes have digest {self.digest}")
         try:
             os.fchmod(self._fd, 0o444)
         except OSError as error:

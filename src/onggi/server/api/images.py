@@ -78,7 +78,11 @@ async def create(request: Request) -> Stream:
         platform = request.text("platform")
         return Stream(
             await pull_.pull(
-                request.engine, request.text("fromImage"), request.text("tag"), platform=platform
+                request.engine,
+                request.text("fromImage"),
+                request.text("tag"),
+                platform=platform,
+                auth=request.headers.get("x-registry-auth", ""),
             )
         )
     source = request.text("fromSrc")
