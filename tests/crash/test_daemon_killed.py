@@ -56,7 +56,7 @@ class Script:
             self.unpause, self.make_network, self.connect, self.restart, self.disconnect, self.remove_network,
             self.commit, self.kill, self.stop, self.remove, self.remove_running,
             self.start_in_vain, self.run_and_remove, self.come_back, self.remove_volume,
-            self.import_image, self.mend, self.tag, self.save_and_load, self.build, self.pull,
+            self.import_image, self.mend, self.tag, self.save_and_load, self.build, self.pull, self.push,
             self.remove_image, self.prune_images, self.prune_builds,
         ]  # fmt: skip
 
@@ -233,8 +233,19 @@ class Script:
         """What a pull that was cut off had brought is gone on with, and nothing of it stays behind."""
         name = f"{self.registry.host}/crash/pulled"
         said = self.ask("POST", f"/images/create?fromImage={name}&tag=1").decode()
-        assert '"error"' not in said, said
+        if "Status: " not in said:
+            assert '"error"' not in said, said
+            raise http.client.IncompleteRead(said.encode())
         self.ask("GET", f"/images/{name}:1/json")
+
+    def push(self) -> None:
+        """Again from where the registry is: what it has is skipped. The name by digest goes with prune."""
+        name = f"{self.registry.host}/crash/pushed-{time.time_ns()}"
+        self.ask("POST", f"/images/crash-imported:1/tag?repo={name}&tag=1")
+        said = self.ask("POST", f"/images/{name}/push?tag=1").decode()
+        if '"Digest"' not in said:
+            assert '"error"' not in said, said
+            raise http.client.IncompleteRead(said.encode())  # the daemon died under it: the head came before
 
     def remove_image(self) -> None:
         for name in ("crash-image:1", "crash-tagged:2", "crash-built:1"):

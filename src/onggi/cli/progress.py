@@ -31,7 +31,7 @@ def show(messages: Iterable[dict[str, Any]], *, quiet: bool = False, out_fd: int
             raise CommandError(
                 str(failure.get("message") or message.get("error")), code if code and code < 256 else 1
             )
-        if not quiet:
+        if not quiet and "aux" not in message:  # for programs: what a push made
             painter.show(message)
 
 

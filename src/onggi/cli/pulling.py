@@ -6,7 +6,7 @@ run and create. Not here: rich, which only the terminal's bars load (progress.py
 
 from __future__ import annotations
 
-from onggi.cli import progress, reference
+from onggi.cli import credentials, progress, reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def pull(
     parameters: dict[str, Any] = {"fromImage": name, "platform": platform or None}
     if not all_tags:
         parameters["tag"] = tag or "latest"
-    response = session.engine.open("POST", "/images/create", parameters, headers={"X-Registry-Auth": "e30="})
+    headers = {"X-Registry-Auth": credentials.header(session, image)}
+    response = session.engine.open("POST", "/images/create", parameters, headers=headers)
     progress.show(session.engine.messages(response), quiet=quiet, out_fd=out_fd)
     session.engine.keep(response)

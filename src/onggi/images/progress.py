@@ -21,6 +21,14 @@ class ErrorDetail(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
+class Pushed(msgspec.Struct, frozen=True, rename="pascal"):
+    """What a push made, for clients that read it."""
+
+    tag: str
+    digest: str
+    size: int
+
+
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """One line; what is empty is left out."""
 
@@ -31,6 +39,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     progress_detail: Detail | None = None
     error: str = ""
     error_detail: ErrorDetail | None = None
+    aux: Pushed | None = None
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self) + b"\r\n"

@@ -119,6 +119,16 @@ class Session:
                 raise failure
             self.connections.wait(backoff.pause(attempt, asked, first=self._first_pause_s))
 
+    def login(self) -> str:
+        """Whether the registry knows us: its identity token, where it gives one. Raises RegistryFailure."""
+        drain(self.request("GET", "/"))
+        for challenge in self._challenges:
+            if challenge.scheme == "bearer" and self._credentials.username:
+                asked = challenge.parameters
+                realm, service = asked.get("realm", ""), asked.get("service", "")
+                return self.ask_token(realm, service, "", offline=True).refresh_token
+        return ""
+
     def pause(self, attempt: int) -> None:
         """Wait as after a failed try. Raises Cancelled."""
         self.connections.wait(backoff.pause(attempt, first=self._first_pause_s))

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urljoin
 
 from urllib3.response import BaseHTTPResponse
 
+from onggi import failpoints
 from onggi.registry import backoff
 from onggi.registry.failures import RegistryFailure
 from onggi.registry.repository import Repository
@@ -99,6 +100,7 @@ def _begin(repository: Repository) -> tuple[str, int]:
         headers={"Content-Length": "0"},
         expect=(202,),
     )
+    failpoints.hit("push.upload-begun")
     return _location(repository, answer, _base(repository)), _least(answer)
 
 
@@ -181,6 +183,7 @@ def _read(open_: Open, start: int, end: int, report: Report) -> Iterator[bytes]:
             yield data
             start += len(data)
             report(start)
+            failpoints.hit("push.sent")
 
 
 def _location(repository: Repository, answer: BaseHTTPResponse, before: str) -> str:

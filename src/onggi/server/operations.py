@@ -18,7 +18,7 @@ SYSTEM: tuple[Entry, ...] = (
     ("GET", "/system/check", "checks:look"),  # ours alone
     ("POST", "/system/check", "checks:repair"),  # ours alone
     ("GET", "/openapi.json", "system:openapi"),
-    ("POST", "/auth", "later:registry"),
+    ("POST", "/auth", "registries:auth"),
 )
 
 CONTAINERS: tuple[Entry, ...] = (
@@ -74,9 +74,9 @@ IMAGES: tuple[Entry, ...] = (
     ("GET", "/images/{name}/get", "images:save"),
     ("GET", "/images/{name}/attestations", "later:attestations"),
     ("POST", "/images/{name}/tag", "images:tag"),
-    ("POST", "/images/{name}/push", "later:registry"),
+    ("POST", "/images/{name}/push", "registries:push"),
     ("DELETE", "/images/{name}", "images:remove"),
-    ("GET", "/distribution/{name}/json", "later:registry"),
+    ("GET", "/distribution/{name}/json", "registries:distribution"),
 )
 
 VOLUMES: tuple[Entry, ...] = (

@@ -125,6 +125,15 @@ def names(database: Database, image_id: str = "") -> list[NameRow]:
     return [NameRow(*row) for row in database.read(sql, image_id)]
 
 
+def names_with_blob(database: Database, digest: str) -> list[str]:
+    """The names by digest of the images that need a blob: their repositories have it."""
+    sql = (
+        "SELECT DISTINCT n.name FROM names n JOIN blobs b ON b.image_id = n.image_id"
+        " WHERE b.digest = ? AND n.name LIKE '%@%' ORDER BY n.name"
+    )
+    return [row[0] for row in database.read(sql, digest)]
+
+
 def add_layer(database: Database, row: LayerRow) -> None:
     """Add an unpacked layer."""
     sql = "INSERT INTO layers VALUES (?, ?, ?, ?, ?)"

@@ -37,6 +37,11 @@ class OCIDescriptor(Wire, frozen=True, kw_only=True):
     artifact_type: str | None = field(name="artifactType", default=None)
 
 
+class DistributionInspect(Wire, frozen=True, kw_only=True):
+    descriptor: OCIDescriptor = field(name="Descriptor", default_factory=OCIDescriptor)
+    platforms: list[OCIPlatform] = field(name="Platforms", default_factory=list)
+
+
 class HealthConfig(Wire, frozen=True, kw_only=True):
     OMIT = ("test", "interval", "timeout", "retries", "start_period", "start_interval")
 
