@@ -227,7 +227,7 @@ class Script:
 
     def prune_builds(self) -> None:
         self.ask("POST", "/build/prune?all=1")
-        assert json.loads(self.ask("GET", "/system/df?type=build-cache"))["BuildCache"] == []
+        assert json.loads(self.ask("GET", "/v1.51/system/df?type=build-cache"))["BuildCache"] == []
 
     def pull(self) -> None:
         """What a pull that was cut off had brought is gone on with, and nothing of it stays behind."""
