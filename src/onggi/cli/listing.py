@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from onggi.cli import table
+from onggi.cli import color, table
 from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
@@ -33,6 +33,10 @@ class Row:
         if name not in self.fields and name not in self.methods:
             raise KeyError(name)
         return getattr(self, name)
+
+    def tint(self, name: str) -> str:
+        """The colour of a field in the table on a terminal (color.py); none if it says nothing more."""
+        return ""
 
     def as_json(self) -> dict[str, Any]:
         return {name: getattr(self, name)() for name in sorted(self.fields)}
@@ -63,13 +67,22 @@ def show(
     if form in ("", "table"):
         lines = [[headers[name] for name in columns]]
         lines += [[getattr(row, name)() for name in columns] for row in rows]
-        write("\n".join(table.align(lines)) + "\n")
+        paint = _painter(rows, columns) if color.wanted(1) else None
+        write("\n".join(table.align(lines, paint=paint)) + "\n")
         return
     if form == "json":
         form = "{{json .}}"
     elif form == "raw" and raw:
         form = raw
     render(form, rows, headers)
+
+
+def _painter(rows: Sequence[Row], columns: Sequence[str]) -> Callable[[int, int, str], str]:
+    def paint(row: int, column: int, cell: str) -> str:
+        code = rows[row - 1].tint(columns[column]) if row else color.BOLD
+        return color.paint(code, cell)
+
+    return paint
 
 
 def render(form: str, rows: Sequence[Any], headers: dict[str, str]) -> None:

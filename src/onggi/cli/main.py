@@ -92,7 +92,11 @@ def fail(message: str, status: int) -> int:
     except BrokenPipeError:
         _silence_stdout()
     if message:
-        sys.stderr.write(message + "\n")
+        from onggi.cli import color
+
+        first, newline, rest = message.partition("\n")
+        red = color.RED if color.wanted(2) else ""
+        sys.stderr.write(color.paint(red, first) + newline + rest + "\n")
     return status
 
 

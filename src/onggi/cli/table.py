@@ -8,11 +8,16 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
-def align(lines: Sequence[Sequence[str]], least: int = 10, padding: int = 3) -> list[str]:
-    """One string for each line of cells."""
+def align(
+    lines: Sequence[Sequence[str]],
+    least: int = 10,
+    padding: int = 3,
+    paint: Callable[[int, int, str], str] | None = None,
+) -> list[str]:
+    """One string for each line of cells. `paint` is given row, column and the padded cell, to colour it."""
     widths: list[list[int]] = [[0] * (len(line) - 1) for line in lines]
     depth = max((len(line) for line in widths), default=0)
     for column in range(depth):
@@ -28,11 +33,13 @@ def align(lines: Sequence[Sequence[str]], least: int = 10, padding: int = 3) -> 
             for row in range(start, end):
                 widths[row][column] = max(least, width + padding)
             start = end
-    return [
-        "".join([cell.ljust(width) for cell, width in zip(line, row, strict=False)])
-        + (line[-1] if line else "")
+    padded = [
+        [*(cell.ljust(width) for cell, width in zip(line, row, strict=False)), *line[-1:]]
         for line, row in zip(lines, widths, strict=True)
     ]
+    if paint is not None:
+        padded = [[paint(y, x, cell) for x, cell in enumerate(line)] for y, line in enumerate(padded)]
+    return ["".join(line) for line in padded]
 
 
 def align_text(text: str, least: int = 10, padding: int = 3) -> str:

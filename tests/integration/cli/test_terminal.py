@@ -183,3 +183,25 @@ def test_a_closed_pipe_ends_quietly(dockerd: engines.Engine) -> None:
         env={**os.environ, "LAUNCH": LAUNCH, "DOCKER_HOST": dockerd.host},
     )  # fmt: skip
     assert (done.stdout, done.stderr) == (b"y\n", b"")
+
+
+def test_colours_on_a_terminal_and_none_when_they_are_not_wanted(
+    dockerd: engines.Engine, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names.append("tinted")
+    dockerd.docker("run", "-d", "--name", "tinted", "--network", "none", engines.BUSYBOX, "sleep", "1000")
+    painted = (b"\x1b[32mUp", b"\x1b[1mIMAGE\x1b[0m", b"\x1b[30;106mU\x1b[0m", b"\x1b[31mError")
+    commands = (("ps",), ("images", "--tree"), ("images", "--tree"), ("logs", "nosuch"))
+    for unwanted in (False, True):
+        if unwanted:
+            monkeypatch.setenv("NO_COLOR", "1")
+        for command, wanted in zip(commands, painted, strict=True):
+            screen = Screen(dockerd, *command)
+            try:
+                screen.until(b"\n" if unwanted else wanted)
+                screen.wait()
+                assert not unwanted or b"\x1b" not in screen.seen
+            finally:
+                screen.close()
+    piped = dockerd.run("onggi", "images", "--tree").stdout
+    assert "\x1b" not in piped and piped.splitlines()[-1].endswith(" U")

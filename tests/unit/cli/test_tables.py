@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from onggi.cli import help, human, inspection, main, table, tree
+from onggi.cli import color, help, human, inspection, main, table, tree
 from onggi.cli.template import Template, TemplateError
 
 SRC = Path(__file__).parents[3] / "src"
@@ -22,6 +22,12 @@ def test_columns() -> None:
         "A                  B         C",
         "a long cell here             end",
     ]
+
+
+def test_colours_leave_the_columns_as_they_are() -> None:
+    lines = [["A", "B"], ["cell", "end"]]
+    painted = table.align(lines, paint=lambda row, column, cell: color.paint(color.RED if row else "", cell))
+    assert painted == ["A         B", "\x1b[31mcell\x1b[0m      \x1b[31mend\x1b[0m"]
 
 
 @pytest.mark.parametrize(

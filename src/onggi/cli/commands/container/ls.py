@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from onggi.cli import human, listing
+from onggi.cli import color, human, listing
 from onggi.cli.engine import filters
 
 TYPE_CHECKING = False
@@ -91,6 +91,16 @@ class Container(listing.Row):
 
     def Status(self) -> str:
         return str(self._found.get("Status", ""))
+
+    def tint(self, name: str) -> str:
+        if name not in ("Status", "State"):
+            return ""
+        status = self.Status()
+        if self._found.get("State") == "running":
+            return color.RED if "(unhealthy)" in status else color.GREEN
+        if self._found.get("State") in ("paused", "restarting"):
+            return color.YELLOW
+        return color.DIM if status.startswith(("Created", "Exited (0)")) else color.RED
 
     def Size(self) -> str:
         shown = human.size(self._found.get("SizeRw") or 0, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from onggi.cli import human, listing, reference
+from onggi.cli.commands.image import tree
 from onggi.cli.engine import filters
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ FLAGS = (
     ("format", "", "string", "", "How to print: table, 'table TEMPLATE', json, or a Go template"),
     ("no-trunc", "", "bool", False, "Show everything in full length"),
     ("quiet", "q", "bool", False, "Only ids"),
+    ("tree", "", "bool", False, "Images with all their names and platforms, and whether they are in use"),
 )
 HEADERS = {
     "ID": "IMAGE ID", "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "CreatedSince": "CREATED",
@@ -112,11 +114,22 @@ def rows(found: list[dict[str, Any]], *, full: bool, digests: bool) -> list[Imag
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
+    if flags["tree"]:
+        tree.refuse(flags)
     wanted = list(flags["filter"])
     if args:
         wanted.append(f"reference={args[0]}")
-    found = session.engine.get("/images/json", all=True if flags["all"] else None, filters=filters(wanted))
+    found = session.engine.get(
+        "/images/json",
+        all=True if flags["all"] else None,
+        manifests=True if flags["tree"] else None,
+        filters=filters(wanted),
+    )
     found.sort(key=lambda image: -image.get("Created", 0))
+    if flags["tree"]:
+        containers = session.engine.get("/containers/json", all=True)
+        tree.show(found, {item["ImageID"] for item in containers})
+        return 0
     if flags["quiet"]:
         full = flags["no-trunc"]
         lines = [row.ID() for row in rows(found, full=full, digests=False)]
