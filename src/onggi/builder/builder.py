@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from onggi.builder.cache.cache import Cache
+from onggi.builder.cache.prune import prune
 from onggi.builder.solver.job import Job, RunOptions, Shared
 from onggi.engine.offload import Offload
 from onggi.errors import Unavailable
+from onggi.store import build_cache as rows
 
 if TYPE_CHECKING:
     from onggi.builder.client import BuildClient
@@ -65,6 +67,21 @@ class Builder:
         job = Job(self, client, progress, options or RunOptions(), flow=flow, build_id=build_id)
         self.jobs[job.id] = job
         return job
+
+    async def trim(self) -> None:
+        """Bring the cache below its cap: leaves first, the least recently used of them first."""
+        await self.work(self._trim)
+
+    def _trim(self) -> None:
+        cap = self.engine.config.build_cache_bytes
+        if cap < 0:
+            return
+        if not cap:
+            facts = os.statvfs(self.engine.paths.root)
+            cap = facts.f_blocks * facts.f_frsize // 10
+        if rows.total(self.cache.database) > cap:
+            report = prune(self.cache, self.engine.images, lambda _: True, everything=True, keep_bytes=cap)
+            log.info("removed %d build cache records: the cache is full", len(report.caches_deleted or ()))
 
     def offer(self, build_id: str, secrets: dict[str, bytes]) -> None:
         """Keep secrets in memory for the build that will be begun so; for a minute at most."""

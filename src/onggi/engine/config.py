@@ -78,6 +78,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     ip6tables: bool = True
     ip_forward: bool = True
     ip_forward_no_drop: bool = False
+    build_cache_bytes: int = 0  # what the build cache may take; 0: a tenth of its file system; -1: no cap
     workers: int = 16
     debug: bool = False
 
@@ -157,7 +158,7 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
 
     `default-shm-size` takes bytes or a size with a unit, as dockerd's does.
     """
-    unknown = sorted(set(document) - set(_KEYS) - DAEMON_KEYS - {"default-shm-size"})
+    unknown = sorted(set(document) - set(_KEYS) - DAEMON_KEYS - {"default-shm-size", "builder"})
     if unknown:
         raise InvalidParameter(
             "the following directives don't match any configuration option: " + ", ".join(unknown)
@@ -165,6 +166,8 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
     values: dict[str, object] = {_KEYS[key]: item for key, item in document.items() if key in _KEYS}
     if "default-shm-size" in document:
         values["default_shm_bytes"] = size_bytes(str(document["default-shm-size"]))
+    if "builder" in document:
+        values["build_cache_bytes"] = _build_cache_bytes(document["builder"])
     fields = msgspec.structs.asdict(base) if base is not None else {}
     try:
         config = msgspec.convert({**fields, **values}, EngineConfig)
@@ -176,6 +179,27 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
     if config.max_concurrent_downloads < 1 or config.max_concurrent_uploads < 1:
         raise InvalidParameter("invalid max concurrent downloads or uploads: at least 1 is needed")
     return config
+
+
+class _Gc(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    enabled: bool = True
+    default_keep_storage: str | int = 0
+    default_max_used_space: str | int = 0
+
+
+class _Builder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    gc: _Gc = _Gc()
+
+
+def _build_cache_bytes(builder: object) -> int:
+    """`builder.gc` of daemon.json: enabled, defaultKeepStorage. Raises InvalidParameter."""
+    try:
+        found = msgspec.convert(builder, _Builder).gc
+    except msgspec.ValidationError as error:
+        raise InvalidParameter(f"invalid configuration: builder: {error}") from None
+    if not found.enabled:
+        return -1
+    return size_bytes(str(found.default_max_used_space or found.default_keep_storage or 0))
 
 
 def _check_networks(config: EngineConfig) -> None:

@@ -27,7 +27,9 @@ from onggi.store.blobs import Ingest
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A layer that was committed. `disk_bytes`: what it newly takes on disk, 0 where it was known."""
+    """A layer that was committed. `disk_bytes`: what it newly takes on disk unpacked, 0 where it was
+    known; a blob goes with the images that have it.
+    """
 
     layer: rows.LayerRow
     disk_bytes: int
@@ -83,8 +85,7 @@ def commit_layer(
             blob.discard()
         raise
     failpoints.hit("layers.committed")
-    new = packed.disk_bytes if known is None else 0
-    return Made(known or row, new + (images.blobs.size(diff_id) if keep_blob else 0))
+    return Made(known or row, packed.disk_bytes if known is None else 0)
 
 
 def pack_layer(images: Images, chain_id: str, *, pin: Callable[[str], None]) -> rows.LayerRow:

@@ -60,6 +60,12 @@ def list_(database: Database) -> list[CacheRow]:
     return [_row(row) for row in database.read(f"SELECT {COLUMNS} FROM cache ORDER BY used_at, id")]
 
 
+def total(database: Database) -> int:
+    """Bytes on disk of all records."""
+    row = database.one("SELECT coalesce(sum(size), 0) FROM cache")
+    return int(row[0]) if row is not None else 0
+
+
 def set_state(database: Database, record_id: str, state: str) -> None:
     database.write("UPDATE cache SET state = ? WHERE id = ?", state, record_id)
 

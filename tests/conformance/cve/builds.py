@@ -96,13 +96,13 @@ class Build:
         return code, text
 
     @contextlib.contextmanager
-    def engine(self, tmp: Path) -> Iterator[engines.Engine]:
+    def engine(self, tmp: Path, *flags: str) -> Iterator[engines.Engine]:
         """An engine of this tree, with the busybox image."""
         directory = tmp / uuid.uuid4().hex[:8]
         directory.mkdir()
         root, run = directory / "root", directory / "run"
         command = [str(self.launcher(directory, "onggi.cli.main")), "daemon", "--data-root", str(root)]
-        command += ["--exec-root", str(run), "-H", f"unix://{run}/engine.sock", "--bridge", "none"]
+        command += ["--exec-root", str(run), "-H", f"unix://{run}/engine.sock", "--bridge", "none", *flags]
         engine = engines.Engine("onggi", root, run, command)
         engine.start()
         try:

@@ -10,7 +10,6 @@ from onggi.engine import config
 from onggi.engine.containers import validate
 from onggi.errors import InvalidParameter
 from onggi.kernel import netlink
-from onggi.server import operations
 from onggi.wire.containers import HostConfig
 from tests import engines
 from tests.engines import Engine
@@ -45,18 +44,6 @@ def test_cve_2023_28842_no_overlay_network_that_could_be_unencrypted(onggi: Engi
     status, text = onggi.request("POST", "/networks/create", asked)
     assert status in (400, 403, 404, 503), text
     assert "wide" not in onggi.docker("network", "ls", "--format", "{{.Name}}").split()
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("number", ["2024_23651", "2024_23652", "2024_23653"])
-def test_cve_of_the_builder(onggi: Engine, number: str) -> None:
-    """A race of cache mounts, the removal of mount points through a link, and insecure builds without leave:
-    while no build is executed there is nothing to attack. The room that executes them brings these attacks.
-    """
-    waiting = [path for _, path, handler in operations.BUILD if handler == "later:build"]
-    if "/build" not in waiting:
-        pytest.skip("builds are executed now: their own tests stage this attack")
-    assert onggi.request("POST", "/build", b"", timeout=20)[0] == 501
 
 
 @pytest.mark.root

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import http.server
 import io
 import json
 import os
 import socket
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,3 +193,81 @@ def test_a_daemon_that_dies_leaves_a_cache_that_is_whole(tmp_path: Path) -> None
         assert text(lines).count("Using cache") == 1
         assert "one\n" in text(lines)
     assert engines.leftovers(engine) == []
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A server on loopback that knows ETags; what it serves lies in tmp_path."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = tmp_path / self.path.strip("/")
+            if not path.exists():
+                self.send_error(404)
+                return
+            data = path.read_bytes()
+            tag = f'"{hash(data)}"'
+            asked.append(self.headers.get("If-None-Match", ""))
+            self.send_response(304 if asked[-1] == tag else 200)
+            self.send_header("ETag", tag)
+            self.send_header("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT")
+            self.end_headers()
+            if asked[-1] != tag:
+                self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Silent."""
+
+    asked: list[str] = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_add_of_an_address(engine: engines.Engine, web: str, tmp_path: Path) -> None:
+    (tmp_path / "file.txt").write_text("served\n")
+    dockerfile = (
+        f"FROM busybox:test\nADD {web}/file.txt /added/\nRUN stat -c %a:%Y /added/file.txt; cat /added/*\n"
+    )
+    first = build(engine, archive(Dockerfile=dockerfile))
+    assert "600:1445412480\nserved\n" in text(first)
+    assert image_id(build(engine, archive(Dockerfile=dockerfile))) == image_id(first)
+    (tmp_path / "file.txt").write_text("changed\n")
+    assert "changed\n" in text(build(engine, archive(Dockerfile=dockerfile)))
+    missing = build(engine, archive(Dockerfile=f"FROM busybox:test\nADD {web}/none /\n"))
+    assert "404" in missing[-1]["error"]
+    wrong = f"FROM busybox:test\nADD --checksum=sha256:{'0' * 64} {web}/file.txt /\n"
+    assert "digest mismatch" in build(engine, archive(Dockerfile=wrong))[-1]["error"]
+
+
+def test_a_remote_context_is_an_archive_or_a_dockerfile(
+    engine: engines.Engine, web: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox:test\nRUN echo from afar\n")
+    assert "from afar\n" in text(build(engine, b"", f"remote={web}/Dockerfile"))
+    packed = gzip.compress(archive(Dockerfile="FROM busybox:test\nCOPY f /f\nRUN cat /f\n", f="inside\n"))
+    (tmp_path / "context.tar.gz").write_bytes(packed)
+    assert "inside\n" in text(build(engine, b"", f"remote={web}/context.tar.gz"))
+    assert engine.request("POST", f"/build?remote={web}/none", b"")[0] == 404
+
+
+def test_the_cache_has_a_cap(tmp_path: Path) -> None:
+    """Leaf-first by last use: the oldest steps go when the newest do not fit beside them."""
+    (tmp_path / "daemon.json").write_text('{"builder": {"gc": {"defaultKeepStorage": "2500k"}}}')
+    with engines.onggi(tmp_path, "--config-file", str(tmp_path / "daemon.json")) as engine:
+        engines.import_busybox(engine)
+        for number in range(4):
+            step = f"RUN dd if=/dev/urandom of=/big bs=1k count=1000 # {number}\n"
+            build(engine, archive(Dockerfile="FROM busybox:test\n" + step))
+            engine.api("POST", "/images/prune")
+        deadline = time.monotonic() + 5
+        while len(kept := engine.api("GET", "/v1.41/system/df")["BuildCache"]) > 2:
+            assert time.monotonic() < deadline, kept
+            time.sleep(0.02)
+        assert {record["Description"][-1] for record in kept} == {"2", "3"}
+        snapshots = sum(len(list((engine.root / "snapshots").glob(f"*/fs/{name}"))) for name in ("big",))
+        assert snapshots == 2

@@ -23,7 +23,7 @@ from onggi.builder.classic.lines import Failed
 from onggi.builder.classic.request import BuildRequest, RequestClient
 from onggi.builder.classic.status import StatusTeller
 from onggi.builder.classic.stream import Teller
-from onggi.builder.dockerfile import typed
+from onggi.builder.dockerfile import gitrefs, typed
 from onggi.builder.dockerfile.errors import DockerfileError, excerpt
 from onggi.builder.executors.process import ProcessFailed
 from onggi.builder.instructions import Dockerfile
@@ -33,7 +33,7 @@ from onggi.builder.solver.job import Job
 from onggi.builder.solver.results import Folder
 from onggi.builder.solver.solve import solve
 from onggi.engine import streams
-from onggi.errors import OnggiError
+from onggi.errors import NotImplemented_, OnggiError
 from onggi.spec import reference as references
 
 if TYPE_CHECKING:
@@ -68,12 +68,27 @@ async def _received(
     job.forget(tree.record_id)
     path = f"{tree.path}/fs"
     os.mkdir(path, 0o755)
-    reader = streams.body_reader(body)
-    await builder.work(context.receive, reader, path)
+    if request.remote:
+        await builder.work(_remote, job, request.remote, tree.path)
+    else:
+        await builder.work(context.receive, streams.body_reader(body), path)
     name, data = await builder.work(context.dockerfile, path, request.dockerfile)
     folder = Folder(path, tree.record_id)
     job.folders["context"] = folder
     return await builder.work(typed.read, data, name=name)
+
+
+def _remote(job: Job, url: str, path: str) -> None:
+    """The context or the Dockerfile at an address. Blocking. Raises NotFound, Unavailable."""
+    from onggi.builder.executors.http import download  # urllib3 is wanted by few builds
+
+    if gitrefs.parse(url, context=True) is not None:
+        raise NotImplemented_(f"{url}: this engine clones no repositories yet")
+    download(url, f"{path}/remote", {}, stopped=lambda: job.cancelled)
+    try:
+        context.receive_file(f"{path}/remote", f"{path}/fs")
+    finally:
+        os.unlink(f"{path}/remote")
 
 
 async def _answer(work: _Build) -> AsyncGenerator[bytes, None]:
@@ -110,6 +125,7 @@ class _Build:
         finally:
             self.job.close()
             self.teller.end()
+        await self.job.builder.trim()
 
     def _failed(self, error: Exception) -> Failed:
         """What the client is told of an error."""

@@ -15,7 +15,8 @@ from onggi.builder.dockerfile.tree import SIZE_MAX
 from onggi.errors import InvalidParameter, NotFound
 from onggi.images.apply import extract
 from onggi.images.archive import follow
-from onggi.images.compression import decompress
+from onggi.images.compression import decompress, detect
+from onggi.images.tar.entry import BLOCK
 from onggi.images.tree import RESOLVE
 from onggi.kernel.files import openat2
 from onggi.spec import dockerignore
@@ -36,6 +37,19 @@ def receive(stream: Source, path: str) -> None:
         extract(decompress(stream), fd)
     finally:
         os.close(fd)
+
+
+def receive_file(source: str, path: str) -> None:
+    """The same out of a file that was downloaded; one that is no archive is the Dockerfile. Blocking."""
+    with open(source, "rb") as file:
+        head = file.read(BLOCK)
+        file.seek(0)
+        if detect(head) != "plain" or head[257:262] == b"ustar":
+            receive(file, path)
+            return
+        data = file.read(SIZE_MAX + 1)
+    with open(f"{path}/Dockerfile", "xb") as made:
+        made.write(data)
 
 
 def dockerfile(path: str, name: str) -> tuple[str, bytes]:

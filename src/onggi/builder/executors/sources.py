@@ -25,7 +25,9 @@ async def fetch(job: Job, vertex: Vertex) -> Made:
         case LocalSource():
             return await _local(job, vertex.op)
         case HttpSource():
-            raise NotImplemented_(f"{vertex.op.url}: this engine downloads nothing yet")
+            from onggi.builder.executors import http  # urllib3 is wanted by few builds
+
+            return await http.fetch(job, vertex, vertex.op)
         case GitSource():
             raise NotImplemented_(f"{vertex.op.remote}: this engine clones no repositories yet")
         case OciLayoutSource():

@@ -65,8 +65,6 @@ def _asked(request: Request) -> BuildRequest:
         raise NotImplemented_("this engine does not speak BuildKit's protocol yet: set DOCKER_BUILDKIT=0")
     if request.flag("squash"):
         raise InvalidParameter("squash is only supported with experimental mode")
-    if request.text("remote"):
-        raise NotImplemented_(f"{request.text('remote')}: this engine takes a context from the request only")
     if request.text("isolation") not in ("", "default"):
         raise InvalidParameter(f"Unsupported isolation: {request.text('isolation')!r}")
     platform = request.text("platform")
@@ -74,6 +72,7 @@ def _asked(request: Request) -> BuildRequest:
     return BuildRequest(
         names=tuple(names),
         dockerfile=request.text("dockerfile"),
+        remote=request.text("remote"),
         target=request.text("target"),
         build_id=request.text("buildid"),
         quiet=request.flag("q"),
