@@ -147,7 +147,7 @@ def unpack(tmp: Path) -> None:
             for times, command in (
                 (ours, [python, "-c", script, str(tmp / "big.tar")]),
                 (tars, ["tar", "-xf", str(tmp / "big.tar"), "-C"]),
-                (nothing, [python, "-c", script.replace("apply(open", "(open")]),
+                (nothing, [python, "-c", script.partition("apply(open")[0]]),
             ):
                 with tempfile.TemporaryDirectory(dir=place) as target:
                     extra = [str(tmp / "big.tar")] if times is nothing else []

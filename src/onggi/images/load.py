@@ -13,6 +13,7 @@ import msgspec
 
 from onggi.errors import InvalidParameter
 from onggi.images import image_archive as archives
+from onggi.images import media_types
 from onggi.images.image_archive import Archive
 from onggi.images.images import Images
 from onggi.images.layout import CONTAINERD_NAME, REF_NAME
@@ -187,18 +188,23 @@ def _annotated(descriptor: documents.Descriptor) -> str:
 def _from_layout(
     staging: Staging, manifests: list[Found], wanted: list[platforms.Platform]
 ) -> list[NewImage]:
-    """One image for each descriptor of index.json: the wanted platform, else this machine's, else the
-    first.
+    """One image for each descriptor of index.json: the wanted platform, else this machine's, else the first.
+
+    Artifacts that lie beside images (their signatures) are left out; alone they are refused by their type.
     """
     if not manifests:
         raise InvalidParameter("invalid archive: index.json names no image")
+    images = [found for found in manifests if media_types.is_image(found.manifest)]
+    if not images:
+        media_types.check(manifests[0].manifest, manifests[0].digest)
     chosen: dict[int, Found] = {}
-    for found in manifests:
+    for found in images:
         best = chosen.get(found.group)
         if best is None or _rank(found, wanted) < _rank(best, wanted):
             chosen[found.group] = found
     by_digest: dict[str, NewImage] = {}
     for found in chosen.values():
+        media_types.check(found.manifest, found.digest)
         known = by_digest.get(found.digest)
         names = [*(known.names if known else []), *([found.name] if found.name else [])]
         by_digest[found.digest] = NewImage(found.manifest.config.digest, found.blobs, names, found.digest)

@@ -13,33 +13,20 @@ import sys
 import tarfile
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onggi.errors import OnggiError
-from onggi.images import collect, load, resolve, save
+from onggi.images import load, resolve, save
 from onggi.images.images import Images
 from onggi.images.import_ import import_
 from onggi.images.staging import pieces_of
 from onggi.images.tar import Entry, Writer
 from onggi.images.tar.entry import CHAR, DIRECTORY, HARD_LINK, SYMLINK
-from onggi.paths import Paths
-from onggi.store.database import Database
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(params=["overlay2", "vfs"])
-def images(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Images]:
-    paths = Paths(str(tmp_path / "root"), str(tmp_path / "run"))
-    os.makedirs(paths.root)
-    with Database(paths.database) as database:
-        found = Images(paths, database, driver=request.param)
-        collect.recover(found)
-        yield found
 
 
 def tar(*items: tuple[str, bytes] | Entry) -> bytes:
