@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from onggi.builder.client import Credentials
 from onggi.builder.plan.bases import Base
 from onggi.engine.images.pull import pull
 from onggi.errors import NoSuchImage, NotFound, NotImplemented_
@@ -70,11 +72,22 @@ class EngineBases:
 
     async def _pull(self, reference: str, platform: Platform) -> None:
         named = references.parse(reference).tagged()
+        auth = await self._job.client.credentials(named.domain)
         lines = await pull(
-            self._job.engine, named.familiar_name, named.digest or named.tag, platform=str(platform)
+            self._job.engine,
+            named.familiar_name,
+            named.digest or named.tag,
+            platform=str(platform),
+            auth=_header(auth) if auth != Credentials() else "",
         )
         async for line in lines:
             said = msgspec.json.decode(line, type=Progress)
             if said.error:
                 raise NotFound(said.error)
             self._on_line(line)
+
+
+def _header(auth: Credentials) -> str:
+    """X-Registry-Auth."""
+    said = {"username": auth.username, "password": auth.password, "identitytoken": auth.identity_token}
+    return base64.urlsafe_b64encode(msgspec.json.encode(said)).decode()

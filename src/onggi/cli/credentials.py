@@ -46,7 +46,14 @@ def header(session: Session, image: str) -> str:
     return encode(lookup(session, key))
 
 
-def encode(found: dict[str, str]) -> str:
+def everything(session: Session) -> str:
+    """X-Registry-Config: what is known of every registry, for a build, which may ask any of them."""
+    document = _read(session)
+    keys = {*(document.get("auths") or {}), *(document.get("credHelpers") or {})}
+    return encode({key: lookup(session, key) for key in sorted(keys)})
+
+
+def encode(found: dict[str, Any]) -> str:
     text = binascii.b2a_base64(jsontext.dumps(found).encode(), newline=False)
     return text.translate(bytes.maketrans(b"+/", b"-_")).decode()
 

@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "image inspect": ("image.inspect", (), "Show everything about one or more images"),
     "image diff": ("image.diff", (), "Show which files differ between two images"),
     "image prune": ("image.prune", (), "Remove unused images"),
+    "builder why": ("builder.why", (), "Say why a step ran, or came out of the cache"),
     "builder prune": ("builder.prune", (), "Remove build cache"),
     "volume create": ("volume.create", (), "Create a volume"),
     "volume inspect": ("volume.inspect", (), "Show everything about one or more volumes"),

@@ -101,6 +101,7 @@ NETWORKS: tuple[Entry, ...] = (
 BUILD: tuple[Entry, ...] = (
     ("POST", "/build", "build:build"),
     ("POST", "/build/secrets", "build:secrets"),  # ours alone
+    ("GET", "/build/why", "build:why"),  # ours alone
     ("POST", "/build/prune", "build:prune"),
     ("POST", "/build/cancel", "build:cancel"),
     ("POST", "/session", "later:build"),

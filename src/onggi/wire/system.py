@@ -192,6 +192,18 @@ class BuildCache(Wire, frozen=True, kw_only=True):
     usage_count: int = field(name="UsageCount", default=0)
 
 
+class BuildReason(Wire, frozen=True, kw_only=True):
+    """Why a step ran: which parts of its key were others than in the run `before`. Onggi's own."""
+
+    step: str = field(name="Step", default="")
+    id: str = field(name="ID", default="")
+    ran_at: str = field(name="RanAt", default="")
+    cached: int = field(name="Cached", default=0)
+    last_used_at: str = field(name="LastUsedAt", default="")
+    before: str = field(name="Before", default="")
+    changed: list[str] = field(name="Changed", default_factory=list)
+
+
 class BuildPruneResponse(Wire, frozen=True, kw_only=True):
     """Answer of POST /build/prune."""
 

@@ -148,6 +148,21 @@ def test_builder_prune_and_system_df(engine: engines.Engine) -> None:
     assert engine.api("GET", "/v1.41/system/df")["BuildCache"] == []
 
 
+def test_why_a_step_ran(engine: engines.Engine, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox:test\nCOPY source.c /why.c\nRUN wc /why.c\n")
+    for text in ("one", "one", "two"):
+        (tmp_path / "source.c").write_text(text)
+        engine.onggi("build", str(tmp_path))
+    copied = engine.onggi("builder", "why", "COPY source.c /why.c")
+    assert "changed since the run before: files of /source.c\n" in copied
+    assert "changed since the run before: file system\n" in engine.onggi("builder", "why", "RUN wc /why.c")
+    engine.onggi("build", "--no-cache", str(tmp_path))
+    assert "it was asked to run in spite of the cache" in engine.onggi("builder", "why", "RUN wc /why.c")
+    engine.onggi("build", str(tmp_path))
+    assert "came out of the cache 1 times since" in engine.onggi("builder", "why", "RUN wc /why.c")
+    assert engine.run("onggi", "builder", "why", "no such step", check=False).returncode == 1
+
+
 def test_against_a_dockerd(dockerd: engines.Engine) -> None:
     dockerfile = b"FROM busybox:test\nRUN echo said\n"
     done = dockerd.run("onggi", "build", "--network", "none", "-t", "theirs:1", "-", stdin=dockerfile)

@@ -1,4 +1,4 @@
-"""`docker builder prune`, and the build cache in `docker system df`."""
+"""`docker builder prune`, the build cache in `docker system df`, `onggi builder why`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from onggi.builder.builder import builder_of
 from onggi.builder.cache import prune as cache_prune
+from onggi.builder.cache import why as reasons
 from onggi.engine import clock
 from onggi.engine import filters as filters_
 from onggi.engine.filters import Filters
 from onggi.errors import InvalidParameter
 from onggi.spec import timestamp
-from onggi.wire.system import BuildCache, BuildPruneResponse
+from onggi.wire.system import BuildCache, BuildPruneResponse, BuildReason
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -45,6 +46,12 @@ async def usage(engine: Engine) -> list[BuildCache]:
     """The records, least recently used first."""
     builder = await builder_of(engine)
     return await builder.work(cache_prune.listed, builder.cache, engine.images)
+
+
+async def why(engine: Engine, step: str) -> list[BuildReason]:
+    """Why the steps that are called so ran."""
+    builder = await builder_of(engine)
+    return await builder.work(reasons.why, builder.cache, step)
 
 
 def _matcher(filters: Filters) -> Callable[[BuildCache], bool]:

@@ -12,9 +12,11 @@ from onggi.builder.graph import LocalSource
 from onggi.builder.options import Options
 from onggi.builder.solver.job import RunOptions
 from onggi.errors import NotFound
+from onggi.spec import reference as references
 from onggi.spec.platform import Platform, host
 from onggi.wire.containers import HostConfig
 
+HUB = "https://index.docker.io/v1/"  # Docker Hub's key in the files of its clients
 CLASSIC_ENTITLEMENTS = frozenset({"network.host"})  # dockerd's classic builder lets anyone have the host's
 
 
@@ -87,4 +89,5 @@ class RequestClient:
         raise NotFound(f"ssh agent {id}: not found: the classic API leads to none")
 
     async def credentials(self, registry: str) -> Credentials:
-        return self._credentials.get(registry, Credentials())
+        key = HUB if registry == references.DEFAULT_DOMAIN else registry
+        return self._credentials.get(key, Credentials())

@@ -59,6 +59,13 @@ async def prune(request: Request) -> Response:
     return request.reply(report)
 
 
+async def why(request: Request) -> Response:
+    """Onggi's own."""
+    if not request.text("step"):
+        raise InvalidParameter("step is missing")
+    return request.reply(await prune_.why(request.engine, request.text("step")))
+
+
 def _asked(request: Request) -> BuildRequest:
     """Raises InvalidParameter, NotImplemented_."""
     if request.text("version") == "2":

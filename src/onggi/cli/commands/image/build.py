@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from onggi.cli import credentials
 from onggi.cli.building import progress
 from onggi.cli.building.context import Context
 from onggi.cli.errors import CommandError, Refused
@@ -60,7 +61,7 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     secrets = _secrets(flags)
     if secrets:
         _offer(session, parameters, secrets)
-    headers = {"Content-Type": "application/x-tar", "X-Registry-Config": "e30="}
+    headers = {"Content-Type": "application/x-tar", "X-Registry-Config": credentials.everything(session)}
     response = session.engine.open("POST", "/build", parameters, body, headers)
     image = progress.show(session.engine.messages(response), kind)
     if not image:
