@@ -42,6 +42,9 @@ DOCKERFILE = "FROM busybox:test\nRUN echo built > /built\nCOPY only /copied\n"
 WITNESS = "trap 'echo last words; exit 17' USR1; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
 
 
+VOLUMES = ("crash-volume", "crash-implicit", "crash-memory")
+
+
 class Script:
     """The steps, each repeatable: asking again for what was done already is answered, not done twice."""
 
@@ -55,7 +58,8 @@ class Script:
             self.make_volume, self.create, self.start, self.exec, self.rename, self.update, self.pause,
             self.unpause, self.make_network, self.connect, self.restart, self.disconnect, self.remove_network,
             self.commit, self.kill, self.stop, self.remove, self.remove_running,
-            self.start_in_vain, self.run_and_remove, self.come_back, self.remove_volume,
+            self.start_in_vain, self.run_and_remove, self.come_back,
+            self.import_volume, self.clone_and_rename, self.remove_volume,
             self.import_image, self.mend, self.tag, self.save_and_load, self.build, self.pull, self.push,
             self.remove_image, self.prune_images, self.prune_builds,
         ]  # fmt: skip
@@ -193,8 +197,24 @@ class Script:
             assert time.monotonic() < deadline, text
             time.sleep(0.02)
 
+    def import_volume(self) -> None:
+        self.ask("POST", "/volumes/import?name=crash-imported", small_tar(), (201, 409))
+        self.holds("crash-imported")
+
+    def clone_and_rename(self) -> None:
+        if b"crash-renamed" not in self.ask("GET", "/volumes"):
+            self.ask("POST", "/volumes/crash-imported/clone?name=crash-clone", None, (201, 409))
+            self.holds("crash-clone")
+            self.ask("POST", "/volumes/crash-clone/rename?name=crash-renamed")
+        self.holds("crash-renamed")
+
+    def holds(self, name: str) -> None:
+        saved = tarfile.open(fileobj=io.BytesIO(self.ask("GET", f"/volumes/{name}/export")))
+        found = saved.extractfile("./only")
+        assert found is not None and found.read() == b"small"
+
     def remove_volume(self) -> None:
-        for name in ("crash-volume", "crash-implicit", "crash-memory"):
+        for name in (*VOLUMES, "crash-imported", "crash-clone", "crash-renamed"):
             self.ask("DELETE", f"/volumes/{name}", None, (204, 404))
         assert json.loads(self.ask("GET", "/volumes"))["Volumes"] in ([], None)
 

@@ -60,19 +60,22 @@ def extract(
     root_fd: int,
     *,
     into: bytes = b"",
+    own_root: bool = False,
     owner: tuple[int, int] | None = None,
     no_overwrite_dir_non_dir: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Applied:
     """Unpack an archive into the directory `into` of a tree; names that look like whiteouts are plain names.
 
-    `owner` replaces every member's owner. With `no_overwrite_dir_non_dir` a directory is never replaced by
-    something else nor something else by a directory. Raises as apply().
+    With `own_root` the archive's "./" is the directory itself. `owner` replaces every member's owner.
+    With `no_overwrite_dir_non_dir` a directory is never replaced by something else nor something else by
+    a directory. Raises as apply().
     """
     unpacker = Unpacker(
         root_fd,
         policy=Policy.KEEP,
         into=into,
+        own_root=own_root,
         owner=owner,
         no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
         limits=limits,

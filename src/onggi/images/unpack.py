@@ -94,6 +94,7 @@ class Unpacker:
         *,
         policy: Policy,
         into: bytes = b"",
+        own_root: bool = False,
         user_xattrs: bool = False,
         owner: tuple[int, int] | None = None,
         no_overwrite_dir_non_dir: bool = False,
@@ -101,6 +102,7 @@ class Unpacker:
     ) -> None:
         self._tree = Tree(root_fd)
         self._root_fd = root_fd
+        self._own_root = own_root
         self._into = clean(into)
         self._policy = policy
         self._opaque = whiteouts.USER_OPAQUE_XATTR if user_xattrs else whiteouts.OPAQUE_XATTR
@@ -185,7 +187,7 @@ class Unpacker:
     def _root(self, entry: Entry) -> None:
         if entry.kind != DIRECTORY:
             raise BadArchive(f"{shown(entry.name)!r}: the root cannot be a {KIND_NAMES[entry.kind]}")
-        if self._policy is Policy.KEEP:
+        if self._policy is Policy.KEEP and not self._own_root:
             return  # an archive's "./" does not change the directory that it is unpacked into
         fd = os.open(".", OPEN_DIR, dir_fd=self._root_fd)
         try:

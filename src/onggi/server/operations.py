@@ -83,6 +83,10 @@ VOLUMES: tuple[Entry, ...] = (
     ("GET", "/volumes", "volumes:list_"),
     ("POST", "/volumes/create", "volumes:create"),
     ("POST", "/volumes/prune", "volumes:prune"),
+    ("POST", "/volumes/import", "volumes:import_"),  # ours alone, as the next three
+    ("GET", "/volumes/{name}/export", "volumes:export"),
+    ("POST", "/volumes/{name}/clone", "volumes:clone"),
+    ("POST", "/volumes/{name}/rename", "volumes:rename"),
     ("GET", "/volumes/{name}", "volumes:inspect"),
     ("PUT", "/volumes/{name}", "swarm:not_a_manager"),
     ("DELETE", "/volumes/{name}", "volumes:remove"),

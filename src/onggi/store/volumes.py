@@ -38,6 +38,16 @@ def update(database: Database, name: str, record: bytes) -> None:
         raise NoSuchVolume(name)
 
 
+def rename(database: Database, name: str, new: str, record: bytes) -> None:
+    """Give a row another name. Raises NoSuchVolume, Conflict when the new one is taken."""
+    try:
+        changed = database.write("UPDATE volumes SET name = ?, record = ? WHERE name = ?", new, record, name)
+    except sqlite3.IntegrityError:
+        raise Conflict(f"A volume named {new} already exists") from None
+    if not changed:
+        raise NoSuchVolume(name)
+
+
 def delete(database: Database, name: str) -> None:
     """Forget a volume; a row that is gone already is no fault."""
     database.write("DELETE FROM volumes WHERE name = ?", name)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onggi.engine.volumes.record import all_
+import msgspec
+
+from onggi.engine.volumes.record import VolumeRecord, all_, users
+from onggi.engine.volumes.rename import finish as finish_rename
+from onggi.store import volumes as rows
 from onggi.store.trash import delete_tree
 from onggi.volumes import filling, local
 
@@ -19,6 +23,11 @@ def reconcile(engine: Engine) -> list[str]:
     were cut off are taken up.
     Blocking; before the first verb.
     """
+    for record in all_(engine):
+        if record.moved_from:
+            finish_rename(engine, record)
+        if record.making:
+            _unfinished(engine, record)
     owned = {record.name for record in all_(engine)}
     found = set(local.names(engine.paths))
     for name in owned - found:
@@ -31,3 +40,12 @@ def reconcile(engine: Engine) -> list[str]:
         if away is not None:
             delete_tree(away)
     return orphans
+
+
+def _unfinished(engine: Engine, record: VolumeRecord) -> None:
+    """A clone or import that was cut off: taken away with its directory, unless a container has it."""
+    if users(engine, record.name):
+        whole = msgspec.structs.replace(record, making=False)
+        rows.update(engine.database, record.name, msgspec.json.encode(whole))
+    else:
+        rows.delete(engine.database, record.name)

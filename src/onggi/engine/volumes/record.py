@@ -24,6 +24,8 @@ class VolumeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     created_at: int
     labels: dict[str, str] = {}
     options: dict[str, str] = {}
+    making: bool = False  # its content is not yet in it: making.py
+    moved_from: str = ""  # where its directory may still be: rename.py
 
 
 def get(engine: Engine, name: str) -> VolumeRecord:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from onggi.engine import filters
+from onggi.engine.volumes import clone as clone_
 from onggi.engine.volumes import create as create_
+from onggi.engine.volumes import export as export_
+from onggi.engine.volumes import import_ as importing
 from onggi.engine.volumes import inspect as inspect_
 from onggi.engine.volumes import list_ as list__
 from onggi.engine.volumes import prune as prune_
 from onggi.engine.volumes import remove as remove_
-from onggi.server.messages import Request, Response
+from onggi.engine.volumes import rename as rename_
+from onggi.server.messages import TAR, Request, Response, Stream
 from onggi.wire.volumes import VolumeCreateRequest
 
 
@@ -36,3 +40,22 @@ async def prune(request: Request) -> Response:
     wanted = filters.parse(request.text("filters"))
     report = await prune_.prune(request.engine, wanted, everything=request.version < (1, 42))
     return request.reply(report)
+
+
+async def export(request: Request) -> Stream:
+    return Stream(await export_.export(request.engine, request.params["name"]), TAR)
+
+
+async def import_(request: Request) -> Response:
+    made = await importing.import_(request.engine, request.text("name"), request.stream())
+    return request.reply(made, 201)
+
+
+async def clone(request: Request) -> Response:
+    made = await clone_.clone(request.engine, request.params["name"], request.text("name"))
+    return request.reply(made, 201)
+
+
+async def rename(request: Request) -> Response:
+    await rename_.rename(request.engine, request.params["name"], request.text("name"))
+    return Response(204)
