@@ -56,3 +56,22 @@ def test_isolation_of_windows_is_refused(pair: Pair) -> None:
     code, why = pair.fails(*RUN, "--isolation", "hyperv", IMAGE, "true")
     assert code == 125
     assert "solation" in why
+
+
+def test_storage_options_are_refused_where_they_cannot_be_held(pair: Pair) -> None:
+    """A size that nobody enforces is worse than none."""
+    code, why = pair.fails(*RUN, "--storage-opt", "size=10M", IMAGE, "true")
+    assert code == 125
+    assert "--storage-opt is supported only for overlay over xfs with 'pquota' mount option" in why
+    assert "Unknown option nonsense" in pair.fails(*RUN, "--storage-opt", "nonsense=1", IMAGE, "true")[1]
+
+
+def test_a_host_without_apparmor_runs_what_names_a_profile(pair: Pair) -> None:
+    if Path("/sys/module/apparmor/parameters/enabled").exists():
+        pytest.skip("this kernel has AppArmor")
+    assert pair(*RUN, "--security-opt", "apparmor=docker-default", IMAGE, "echo", "ran") == "ran"
+
+
+def test_warnings_of_create(pair: Pair) -> None:
+    done = pair.engine.run(pair.client, *RUN, "--oom-kill-disable", IMAGE, "true")
+    assert "OOM killer is disabled for the container, but no memory limit is set" in done.stderr

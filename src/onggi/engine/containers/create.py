@@ -24,6 +24,7 @@ from onggi.engine.containers import (
     mount_sources,
     mounts,
     names,
+    unsupported,
     validate,
     volume_mounts,
 )
@@ -36,11 +37,6 @@ from onggi.wire.containers import ContainerCreateRequest, ContainerCreateRespons
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
     from onggi.engine.image_facts import ImageFacts
-
-NO_SWAP = (
-    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
-    "Memory limited without swap."
-)
 
 
 async def create(
@@ -90,10 +86,7 @@ def _record(
     process.arguments(config)
     log_target.validate(request.host_config.log_config)
     host = defaults.host(request.host_config, engine.config, cgroup_v2=engine.cgroups.mode == "v2")
-    warnings = []
-    if host.memory_swap > 0 and not _swap_is_limited(engine):
-        warnings += [NO_SWAP]
-        host = msgspec.structs.replace(host, memory_swap=-1)
+    host, warnings = unsupported.discard(engine.cgroups, host)
     _refuse_missing_peers(engine, host)
     wanted = mounts.resolve(config, host, lambda other: _mounts_of(engine, other))
     publish.validate(host.port_bindings)
@@ -127,12 +120,6 @@ def _refuse_missing_peers(engine: Engine, host: HostConfig) -> None:
                 engine.containers.get(other)
             except NoSuchContainer as error:
                 raise InvalidParameter(error.message) from None
-
-
-def _swap_is_limited(engine: Engine) -> bool:
-    if "memory" not in engine.cgroups.v1:
-        return True
-    return os.path.exists(engine.cgroups.directory("memory", "") + "/memory.memsw.limit_in_bytes")
 
 
 async def _with_images(engine: Engine, record: ContainerRecord) -> ContainerRecord:

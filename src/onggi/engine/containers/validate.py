@@ -74,6 +74,12 @@ def host(wanted: HostConfig) -> None:
         raise InvalidParameter(f"Invalid isolation: \"{wanted.isolation}\" - linux only supports 'default'")
     if not wanted.cgroup_parent.isprintable():
         raise InvalidParameter(f"invalid cgroup parent: {wanted.cgroup_parent!r}")
+    for option in wanted.storage_opt or ():
+        if option.lower() != "size":
+            raise InvalidParameter(f"Unknown option {option}")
+        raise InvalidParameter(
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+        )
     namespaces.validate(wanted)
     security.capabilities(wanted)
     security.parse_options(wanted.security_opt, no_new_privileges=False)

@@ -40,7 +40,7 @@ def compile_exec(engine: Engine, record: ContainerRecord, request: ExecCreateReq
         no_new_privileges=options.no_new_privileges and not request.privileged,
         rlimits=process.rlimits(host.ulimits, engine.config.default_ulimits),
         console_size=request.console_size,
-        apparmor=options.apparmor,
+        apparmor=security.apparmor_profile(options),
     )
     return _compile(engine, record, document, security.seccomp_profile(host, options, capabilities))
 

@@ -69,7 +69,7 @@ def _process(
         rlimits=process.rlimits(record.host_config.ulimits, config.default_ulimits),
         oom_score_adj=record.host_config.oom_score_adj or None,
         console_size=record.host_config.console_size,
-        apparmor=options.apparmor,
+        apparmor=security.apparmor_profile(options),
     )
 
 

@@ -101,6 +101,21 @@ def _bounding_set() -> frozenset[str]:
     return frozenset(name for bit, name in enumerate(ALL_CAPABILITIES) if mask >> bit & 1)
 
 
+@cache
+def apparmor_is_on() -> bool:
+    """A profile's name means something where the kernel has AppArmor and was started with it."""
+    try:
+        with open("/sys/module/apparmor/parameters/enabled") as file:
+            return file.read().startswith("Y")
+    except FileNotFoundError:
+        return False
+
+
+def apparmor_profile(options: SecurityOptions) -> str:
+    """The profile of a process; none where there is no AppArmor, as Docker has it (create has warned)."""
+    return options.apparmor if apparmor_is_on() else ""
+
+
 def normalize_capability(name: str, field: str) -> str:
     """`net_admin` -> `CAP_NET_ADMIN`; ALL stays. Raises InvalidParameter."""
     upper = name.upper()

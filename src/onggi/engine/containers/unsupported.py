@@ -1,0 +1,50 @@
+"""Options that this host's kernel cannot carry out: taken out, with a warning, as Docker does."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from onggi.engine.oci import security
+
+if TYPE_CHECKING:
+    from onggi.runtime.cgroups.layout import Layout
+    from onggi.wire.containers import HostConfig
+
+NO_SWAP = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
+    "Memory limited without swap."
+)
+NO_OOM_CONTROL = "Your kernel does not support OomKillDisable. OomKillDisable discarded."
+OOM_WITHOUT_LIMIT = (
+    "OOM killer is disabled for the container, but no memory limit is set, "
+    "this can result in the system running out of resources."
+)
+NO_APPARMOR = "Your kernel does not support AppArmor. The profile {} is discarded."
+
+
+def discard(layout: Layout, host: HostConfig) -> tuple[HostConfig, list[str]]:
+    """The host's half with what can be held to, and a warning for each thing that cannot."""
+    changes: dict[str, object] = {}
+    warnings = []
+    if host.memory_swap > 0 and not _swap_is_limited(layout):
+        warnings.append(NO_SWAP)
+        changes["memory_swap"] = -1
+    if host.oom_kill_disable:
+        if "memory" not in layout.v1:
+            warnings.append(NO_OOM_CONTROL)
+            changes["oom_kill_disable"] = None
+        elif not host.memory:
+            warnings.append(OOM_WITHOUT_LIMIT)
+    profile = security.parse_options(host.security_opt, no_new_privileges=False).apparmor
+    if profile not in ("", "unconfined") and not security.apparmor_is_on():
+        warnings.append(NO_APPARMOR.format(profile))
+    return msgspec.structs.replace(host, **changes), warnings
+
+
+def _swap_is_limited(layout: Layout) -> bool:
+    if "memory" not in layout.v1:
+        return True
+    return os.path.exists(layout.directory("memory", "") + "/memory.memsw.limit_in_bytes")
