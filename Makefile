@@ -31,6 +31,9 @@ crash:  ## SIGKILL at every step
 bench:  ## measure side by side with dockerd, write docs/benchmarks.md's tables to the terminal
 	$(PY) -m tests.bench
 
+soak:  ## two thousand containers with random kills; prints what is left (root, about five minutes)
+	$(PY) -m tests.soak.soak 2000
+
 fuzz:  ## longer property tests of everything that parses foreign bytes
 	HYPOTHESIS_PROFILE=fuzz $(PY) -m pytest -m "not slow" tests/fuzz
 
@@ -42,4 +45,4 @@ lock:  ## resolve the libraries anew
 	.venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock
 	.venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
 
-.PHONY: help setup demo test check conformance test-v2 crash bench fuzz format lock
+.PHONY: help setup demo test check conformance test-v2 crash bench soak fuzz format lock

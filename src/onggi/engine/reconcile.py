@@ -32,7 +32,6 @@ from onggi.engine.volumes.reconcile import reconcile as reconcile_volumes
 from onggi.errors import Corrupt, OnggiError
 from onggi.images import collect
 from onggi.runtime import cgroups
-from onggi.store.atomic import remove as remove_file
 from onggi.store.database import Database
 from onggi.store.locks import Lock
 
@@ -242,7 +241,7 @@ def _orphans(engine: Engine) -> None:
     _orphaned_cgroups(engine, known)
     for name in os.listdir(engine.paths.shims_dir):
         if name not in known or engine.containers.get(name).shim is None:
-            _remove_shim_dir(engine.paths.shim_dir(name))
+            run_paths.remove_shim_dir(engine, name)
 
 
 def _orphaned_cgroups(engine: Engine, known: set[str]) -> None:
@@ -257,10 +256,3 @@ def _orphaned_cgroups(engine: Engine, known: set[str]) -> None:
             group = cgroups.open(engine.cgroups, f"{parent}/{name}")
             group.kill()
             group.remove()
-
-
-def _remove_shim_dir(path: str) -> None:
-    """exec_root is on another file system than the trash; the directory is small: deleted in place."""
-    for name in os.listdir(path):
-        remove_file(f"{path}/{name}")
-    os.rmdir(path)

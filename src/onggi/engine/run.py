@@ -38,7 +38,7 @@ from onggi.engine.status import Event, Status, after
 from onggi.engine.volumes import mounted
 from onggi.errors import OnggiError, StartFailed
 from onggi.kernel import mounts as kernel_mounts
-from onggi.runtime import cgroups, compile
+from onggi.runtime import compile
 from onggi.spawn.plan import StepFailed
 from onggi.store import images as image_rows
 
@@ -123,8 +123,7 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
     await network_detach.detach(engine, container.record)
     await mounted.release_all(engine, container.record)
     try:
-        group = run_paths.cgroup(engine, container.record)
-        await engine.offload(cgroups.open(engine.cgroups, group).remove)
+        await engine.offload(run_paths.clear, engine, container.record)
     except (OnggiError, OSError) as left:  # the reason of the failure must reach the record all the same
         log.error("container %s: its cgroup is left: %s", container.id, left)
     code = error.exit_code if isinstance(error, StartFailed) else 128
@@ -283,10 +282,7 @@ async def _auto_remove(engine: Engine, container: Container) -> None:
 
 def _clean_up(engine: Engine, record: ContainerRecord) -> None:
     """What a run leaves on the host: its cgroup, where the shim has not removed it, and a shared shm."""
-    group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, record))
-    if group.exists():
-        run_paths.kill(engine, record)
-        group.remove()
+    run_paths.clear(engine, record)
     shm = f"{engine.paths.container_dir(record.id)}/shm"
     if os.path.ismount(shm):
         kernel_mounts.umount2(shm, kernel_mounts.MNT_DETACH)

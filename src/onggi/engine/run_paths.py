@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
+import time
 from typing import TYPE_CHECKING
 
+from onggi.errors import System
 from onggi.runtime import cgroups
+from onggi.store.atomic import remove as remove_file
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
     from onggi.engine.record import ContainerRecord
+
+CLEAR_SECONDS = 5.0
 
 
 def cgroup(engine: Engine, record: ContainerRecord) -> str:
@@ -40,6 +46,23 @@ def kill(engine: Engine, record: ContainerRecord) -> None:
             raise
 
 
+def clear(engine: Engine, record: ContainerRecord) -> None:
+    """End all that is in the group, and remove it. Blocking. Raises System where that cannot be done.
+
+    More than once: where a shim was killed in the middle of a start, a process of that start may still be on
+    its way into the group.
+    """
+    group = cgroups.open(engine.cgroups, cgroup(engine, record))
+    deadline = time.monotonic() + CLEAR_SECONDS
+    while group.exists():
+        kill(engine, record)
+        try:
+            group.remove(CLEAR_SECONDS / 10)
+        except System:
+            if time.monotonic() > deadline:
+                raise
+
+
 def thaw(engine: Engine, record: ContainerRecord) -> None:
     """Let a frozen group go on; one that has vanished needs it no more. Blocking."""
     group = cgroups.open(engine.cgroups, cgroup(engine, record))
@@ -48,3 +71,18 @@ def thaw(engine: Engine, record: ContainerRecord) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENODEV):
             raise
+
+
+def remove_shim_dir(engine: Engine, container_id: str) -> None:
+    """What a shim that was killed left in exec_root; others remove their own. Blocking.
+
+    exec_root is on another file system than the trash, and the directory is small: deleted in place.
+    """
+    path = engine.paths.shim_dir(container_id)
+    try:
+        names = os.listdir(path)
+    except FileNotFoundError:
+        return
+    for name in names:
+        remove_file(f"{path}/{name}")
+    os.rmdir(path)

@@ -79,6 +79,7 @@ class Launcher:
         self.undo: list[Any] = []  # what is to be done at the end, whichever
         self.clone = 0
         self._sock, theirs = channel()
+        shim = os.getpid()
         try:
             self.pid = os.fork()
         except OSError:
@@ -86,7 +87,7 @@ class Launcher:
             theirs.close()
             raise
         if self.pid == 0:
-            order.execute(theirs)
+            order.execute(theirs, shim)
         theirs.close()
         loop.watch(self._sock.fileno(), IN, self._told)
 
@@ -135,7 +136,7 @@ class Launcher:
 class Order:
     """What a launcher is to do: of a container the request `start`, of an exec `exec` (messages.py)."""
 
-    __slots__ = ("container_dir", "init_pidfd", "output", "plan_fd", "request", "shim_dir")
+    __slots__ = ("connections", "container_dir", "init_pidfd", "output", "plan_fd", "request", "shim_dir")
 
     def __init__(
         self,
@@ -152,14 +153,20 @@ class Order:
         self.output = output
         self.shim_dir = shim_dir
         self.container_dir = container_dir
+        # The shim's, open as long as the launcher lives: the daemon hears that the shim was killed when
+        # nobody makes cgroups or processes any more.
+        self.connections: list[int] = []
         self.init_pidfd = init_pidfd  # of the container that an exec joins; -1 starts a container
 
-    def execute(self, sock: _socket.socket) -> None:
-        """The launcher process's whole life. Does not return."""
+    def execute(self, sock: _socket.socket, shim: int) -> None:
+        """The launcher process's whole life, which is not longer than the shim's. Does not return."""
         gc.disable()
         status = 125
         try:
-            files.close_all_but({0, 1, 2, sock.fileno(), self.plan_fd, self.init_pidfd})
+            processes.set_parent_death_signal(signal.SIGKILL)
+            if os.getppid() != shim:  # it was killed before that
+                os._exit(status)
+            files.close_all_but({0, 1, 2, sock.fileno(), self.plan_fd, self.init_pidfd, *self.connections})
             plan = marshal.loads(os.pread(self.plan_fd, os.fstat(self.plan_fd).st_size, 0))
             listeners = [] if self.init_pidfd >= 0 else [self._begin_run()]
             send(sock, ("plan", plan["undo"], plan["clone"]), *listeners)

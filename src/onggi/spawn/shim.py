@@ -210,6 +210,7 @@ class Shim:
 
     def launch(self, order: Order, on_end: Callable[[Launcher], None]) -> None:
         """Begin to launch; `on_end` tells that the process runs, or why not."""
+        order.connections = [channel.fileno() for channel in self.channels]
 
         def ended(launcher: Launcher) -> None:
             if launcher.failure is None:

@@ -50,6 +50,9 @@ async def create(
     image = await image_facts.resolve(engine, request.image, platform)
     record, warnings = _record(engine, request, image, chosen)
     record = await _with_images(engine, record)
+    if not name and engine.containers.named(record.name) is not None:  # taken while the image was looked up
+        free = names.generate(lambda n: engine.containers.named(n) is not None)
+        record = msgspec.structs.replace(record, name=free)
     container = engine.containers.add(record)
     async with container.lock:
         try:

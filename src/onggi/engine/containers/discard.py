@@ -1,6 +1,7 @@
 """Take away everything that a container owns, in the order that a crash forgives: the row goes last.
 
-    cgroup -> waiting shim -> snapshot -> directory (renamed to the trash) -> anonymous volumes -> row
+    waiting shim -> cgroup -> shim's directory -> snapshot -> directory (renamed to the trash)
+    -> anonymous volumes -> row
 
 Every step may find its work done already, so that it can be called again after a crash.
 """
@@ -13,7 +14,6 @@ from onggi import failpoints
 from onggi.engine import run_paths
 from onggi.engine.containers import mount_sources, volume_mounts
 from onggi.images import collect
-from onggi.runtime import cgroups
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
@@ -39,7 +39,8 @@ async def discard(engine: Engine, container: Container, *, volumes: bool) -> Non
 
 
 def _remove_files(engine: Engine, record: ContainerRecord) -> None:
-    cgroups.open(engine.cgroups, run_paths.cgroup(engine, record)).remove()
+    run_paths.clear(engine, record)
+    run_paths.remove_shim_dir(engine, record.id)
     failpoints.hit("remove.cgroup-gone")
     if record.snapshot:
         engine.snapshots.remove(record.snapshot)
