@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.soak.soak 2000 [seed]     prints a line for each wave, and figures at the end
 
-The seed is printed: the same one kills the same things in the same waves. Requests may fail in a wave in
+The seed is printed: the same one does the same in the same waves. Requests may fail in a wave in
 which something is killed (the process may be that of a start that is under way); nowhere else. In the second
 half the daemon lives on, so that what it holds (descriptors, memory) can be compared.
 """
@@ -55,6 +55,7 @@ class Soak:
 
     engine: Engine
     dice: random.Random
+    fate: random.Random  # its own, for how many there are to choose from is not the seed's
     deeds: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     made: int = 0
@@ -106,7 +107,7 @@ class Soak:
         elif deed in ("shim", "init"):
             shims = [pid for zygote in _zygotes(daemon) for pid in _children(zygote)]
             victims = shims if deed == "shim" else [pid for shim in shims for pid in _children(shim)]
-            _kill(self.dice.sample(sorted(victims), min(2, len(victims))))
+            _kill(self.fate.sample(sorted(victims), min(2, len(victims))))
 
     def _remove_all(self) -> None:
         for container in self.engine.api("GET", "/containers/json?all=1"):
@@ -182,7 +183,7 @@ def _resident(pid: int) -> int:
 
 def soak(engine: Engine, containers: int, seed: int) -> tuple[Soak, Figures, Figures]:
     """Run it: (what happened, figures in the middle, figures at the end)."""
-    run = Soak(engine, random.Random(seed))
+    run = Soak(engine, random.Random(seed), random.Random(seed))
     begin = time.monotonic()
     while run.made < containers // 2:
         deed = run.wave(daemon_lives=False)
