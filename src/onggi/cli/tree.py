@@ -89,16 +89,27 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "context update": ("context.update", (), "Change a context"),
     "context use": ("context.use", (), "Choose the context that commands use"),
     "context show": ("context.show", (), "Print the name of the current context"),
+    "checkpoint create": ("checkpoint.create", (), "Save the state of a running container"),
+    "checkpoint ls": ("checkpoint.ls", ("checkpoint list",), "List the checkpoints of a container"),
+    "checkpoint rm": ("checkpoint.rm", ("checkpoint remove",), "Remove a checkpoint"),
+    "plugin disable": ("plugin.disable", (), "Disable a plugin"),
+    "plugin enable": ("plugin.enable", (), "Enable a plugin"),
+    "plugin inspect": ("plugin.inspect", (), "Show everything about one or more plugins"),
+    "plugin ls": ("plugin.ls", ("plugin list",), "List plugins"),
+    "plugin rm": ("plugin.rm", ("plugin remove",), "Remove one or more plugins"),
+    "plugin set": ("plugin.set", (), "Change the settings of a plugin"),
     "daemon": ("daemon", (), "Run the engine in the foreground"),
     "completion": ("completion", (), "Print a completion script for bash, zsh, fish or powershell"),
 }
 
 NOUNS: dict[str, str] = {
     "builder": "Manage builds",
+    "checkpoint": "Manage checkpoints of containers",
     "container": "Manage containers",
     "context": "Manage contexts",
     "image": "Manage images",
     "network": "Manage networks",
+    "plugin": "Manage plugins",
     "system": "Manage the engine",
     "volume": "Manage volumes",
 }

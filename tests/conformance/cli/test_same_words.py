@@ -151,7 +151,9 @@ FAULTS = [
     "history nosuch", "save nosuch", "export nosuch", "load -i /nosuch", "import /nosuch", "events --since x --until y",
     "volume rm nosuch", "commit nosuch", "-H unix:///nosuch ps", "-H tcp://127.0.0.1:1 ps", "kill done", "pause done",
     "kill -s NOPE up", "restart nosuch", "stats --no-stream nosuch", "export -o /no/such/x up", f"save -o /no/such/x {BUSYBOX}",
-    "container prune", "network prune", "network rm none", "network rm nosuch", "system prune", "image prune", "volume prune", "tag up UPPER",
+    "container prune", "plugin ls", "plugin ls -q", "plugin ls --format json", "plugin rm nosuch", "plugin enable nosuch",
+    "plugin disable nosuch", "plugin inspect nosuch", "plugin set nosuch a=b",
+    "network prune", "network rm none", "network rm nosuch", "system prune", "image prune", "volume prune", "tag up UPPER",
 ]  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from onggi.cli import color, help, human, inspection, main, table, tree
+from onggi.cli import color, flags, help, human, inspection, main, table, tree, trust
+from onggi.cli.errors import CommandError
 from onggi.cli.template import Template, TemplateError
 
 SRC = Path(__file__).parents[3] / "src"
@@ -95,3 +96,14 @@ def test_ps_imports_nothing_dear() -> None:
     done = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & FORBIDDEN == set()
     assert "Cannot connect to the Docker daemon at unix:///nonexistent." in done.stderr
+
+
+def test_content_trust_is_refused_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (trust.FLAG,)
+    trust.refuse(flags.parse(rows, [])[0])
+    with pytest.raises(CommandError, match="signature policy"):
+        trust.refuse(flags.parse(rows, ["--disable-content-trust=false"])[0])
+    monkeypatch.setenv("DOCKER_CONTENT_TRUST", "1")
+    with pytest.raises(CommandError, match="signature policy"):
+        trust.refuse(flags.parse(rows, [])[0])
+    trust.refuse(flags.parse(rows, ["--disable-content-trust"])[0])

@@ -5,6 +5,8 @@ What they become in the request is in request.py. A row: name, shorthand, kind, 
 
 from __future__ import annotations
 
+from onggi.cli import trust
+
 FLAGS = (
     ("add-host", "", "list:host", None, "Name an address in /etc/hosts (host:ip)"),
     ("annotation", "", "map", "map[]", "Annotation that is handed to the runtime"),
@@ -44,6 +46,7 @@ FLAGS = (
         "Limit writes to a device, in bytes a second (path:rate)",
     ),
     ("device-write-iops", "", "list:throttle-io", None, "Limit writes to a device, in operations a second"),
+    trust.FLAG,
     ("dns", "", "list:ip", None, "Name server to use"),
     ("dns-opt", "", "alias:dns-option", None, ""),
     ("dns-option", "", "list", None, "Option of the resolver"),
@@ -121,7 +124,7 @@ FLAGS = (
     ("volumes-from", "", "list", None, "Mount the volumes of another container"),
     ("workdir", "w", "string", "", "Directory to start in"),
 )
-# Not here: --disable-content-trust (its signature service is gone), --use-api-socket (copies credentials).
+# Not here: --use-api-socket (copies credentials).
 RUN_FLAGS = tuple(sorted((
     *FLAGS,
     ("detach", "d", "bool", False, "Run in the background and print the container's id"),

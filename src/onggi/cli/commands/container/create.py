@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from onggi.cli import http, reference
+from onggi.cli import http, reference, trust
 from onggi.cli.errors import CommandError, Refused
 from onggi.cli.options import files, request
 from onggi.cli.options.container import FLAGS as FLAGS
@@ -31,6 +31,7 @@ def create(session: Session, flags: Flags, body: dict[str, Any]) -> str:
     """POST /containers/create, with a pull before it or after a first failure; the new id. Raises
     CommandError.
     """
+    trust.refuse(flags)
     policy = flags["pull"]
     if policy not in ("always", "missing", "never", ""):
         raise CommandError(

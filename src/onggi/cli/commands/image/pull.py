@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onggi.cli import pulling, reference
+from onggi.cli import pulling, reference, trust
 from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
@@ -14,6 +14,7 @@ USAGE = "NAME[:TAG|@DIGEST]"
 ARGUMENTS = (1, 1)
 FLAGS = (
     ("all-tags", "a", "bool", False, "Download every tag of the repository"),
+    trust.FLAG,
     ("platform", "", "string", "", "Platform of the image, such as linux/arm64"),
     ("quiet", "q", "bool", False, "Do not show the progress"),
 )
@@ -22,6 +23,7 @@ FLAGS = (
 def run(session: Session, flags: Flags, args: list[str]) -> int:
     image = args[0]
     reference.check(image)
+    trust.refuse(flags)
     _, tag = reference.split(image)
     if flags["all-tags"] and tag:
         raise CommandError("tag can't be used with --all-tags/-a")
