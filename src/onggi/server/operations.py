@@ -108,8 +108,8 @@ BUILD: tuple[Entry, ...] = (
     ("GET", "/build/why", "build:why"),  # ours alone
     ("POST", "/build/prune", "build:prune"),
     ("POST", "/build/cancel", "build:cancel"),
-    ("POST", "/session", "later:build"),
-    ("POST", "/grpc", "later:build"),
+    ("POST", "/session", "buildkit:session"),
+    ("POST", "/grpc", "buildkit:grpc"),
 )
 
 PLUGINS: tuple[Entry, ...] = (

@@ -69,6 +69,15 @@ def dockerfile(path: str, name: str) -> tuple[str, bytes]:
     raise NotFound(f"Cannot locate specified Dockerfile: {name or 'Dockerfile'}")
 
 
+def read(path: str, name: str, limit: int) -> bytes | None:
+    """A file below a directory; None where there is none. Blocking. Raises InvalidParameter."""
+    fd = os.open(path, DIRECTORY)
+    try:
+        return _read(fd, name, limit)
+    finally:
+        os.close(fd)
+
+
 def _read(root_fd: int, name: str, limit: int) -> bytes | None:
     path = follow(root_fd, os.fsencode(name.strip("/")))
     try:

@@ -14,10 +14,6 @@ async def attestations(request: Request) -> Response:
     raise NotImplemented_("this engine does not keep attestations of images yet")
 
 
-async def build(request: Request) -> Response:
-    raise NotImplemented_("this engine does not build images yet")
-
-
 async def plugins(request: Request) -> Response:
     raise NotImplemented_("this engine has no plugins")
 

@@ -1,0 +1,73 @@
+"""HTTP/2 on a connection that was handed over: as the server for /grpc, as the client for /session.
+
+Bytes that came with the head of the upgrade are given to the protocol before it reads any others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from grpclib.client import Channel
+from grpclib.protocol import H2Protocol
+from grpclib.server import Server
+
+
+class _Protocol(H2Protocol):
+    """HTTP/2, with the bytes that came early, and an event for its end."""
+
+    def __init__(self, made: H2Protocol, early: bytes, config: Any, h2_config: Any) -> None:
+        super().__init__(made.handler, config, h2_config)
+        self._early = early
+        self.ended = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._early:
+            self.data_received(self._early)
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        super().connection_lost(error)
+        self.ended.set()
+
+
+class _Server(Server):
+    async def serve(self, sock: socket.socket, early: bytes) -> None:
+        protocol = _Protocol(self._protocol_factory(), early, self._config, self._h2_config)
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
+        try:
+            await protocol.ended.wait()
+        finally:
+            transport.abort()
+            protocol.handler.close()
+
+
+async def serve(services: Sequence[Any], sock: socket.socket, early: bytes) -> None:
+    """Answer calls of these services until the connection ends. What still runs then is cancelled."""
+    await _Server(services).serve(sock, early)
+
+
+class Called(Channel):
+    """A client's session: calls go to the client over the connection that it made. One connection, once."""
+
+    def __init__(self, sock: socket.socket, early: bytes) -> None:
+        super().__init__("session", 0)
+        self._sock = sock
+        self._early = early
+        self.protocol: _Protocol | None = None
+
+    async def _create_connection(self) -> H2Protocol:
+        if self.protocol is not None:
+            raise ConnectionError("the client's session has ended")
+        made = _Protocol(self._protocol_factory(), self._early, self._config, self._h2_config)
+        self.protocol = made
+        await asyncio.get_running_loop().create_connection(lambda: made, sock=self._sock)
+        return made
+
+    async def ended(self) -> None:
+        """Connect, and wait for the end."""
+        await self.__connect__()
+        assert self.protocol is not None
+        await self.protocol.ended.wait()
