@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 KEPT_S = 7 * 24 * 3600
 TURN_S = 0.2
 READ_BYTES = 256 << 10
-Reader = Callable[[int], Iterable[bytes]]  # the bytes of a blob from an offset on
+Reader = Callable[[int], Generator[bytes, None, None]]  # the bytes of a blob from an offset on
 
 
 class Watch(Protocol):
@@ -145,13 +145,14 @@ def _receive(
             raise Corrupt(f"blob {ingest.expected} is corrupt: it has more than {size} bytes")
         if worker and ingest.offset:
             _feed(worker, ingest.path, watch)
-        for piece in reader(ingest.offset):
-            watch.check()
-            ingest.write(piece)
-            if worker:
-                worker.write(piece)
-                worker.check()
-            watch.received(ingest.offset)
+        with closing(reader(ingest.offset)) as pieces:  # its connection ends with it, not with a collection
+            for piece in pieces:
+                watch.check()
+                ingest.write(piece)
+                if worker:
+                    worker.write(piece)
+                    worker.check()
+                watch.received(ingest.offset)
         ingest.seal()
     except (Corrupt, NoSpace):
         ingest.discard()

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, InsecureRequestWarning
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, ProtocolError
 from urllib3.response import BaseHTTPResponse
 
 from onggi.errors import Forbidden, InvalidParameter, System, Unavailable
@@ -129,7 +129,9 @@ class Connections:
             )
         except (HTTPError, OSError, ssl.SSLError) as error:
             self.check()
-            raise Unreachable(method, target.url, reason(error)) from None
+            raise Unreachable(
+                method, target.url, reason(error), cut=isinstance(error, ProtocolError)
+            ) from None
 
     def kind(self, target: Target) -> str:
         """The kind of the address that a host was reached at."""

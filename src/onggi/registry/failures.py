@@ -57,8 +57,9 @@ class RegistryFailure(System):
 class Unreachable(RegistryFailure):
     """No answer: refused, timed out, cut off, or TLS did not come about."""
 
-    def __init__(self, method: str, url: str, reason: str) -> None:
+    def __init__(self, method: str, url: str, reason: str, *, cut: bool = False) -> None:
         super().__init__(0, "", "", url)
+        self.cut = cut  # there was a connection, and it was lost: another try may do
         self.message = f'{method.capitalize()} "{url}": {reason}'
         self.args = (self.message,)
 

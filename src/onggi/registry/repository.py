@@ -20,7 +20,7 @@ from onggi.errors import Corrupt, InvalidParameter
 from onggi.registry import backoff
 from onggi.registry.connections import reason
 from onggi.registry.failures import RegistryFailure, Unreachable
-from onggi.registry.session import Session
+from onggi.registry.session import Session, drain
 from onggi.spec import digest as digests
 from onggi.spec import image as documents
 
@@ -81,7 +81,7 @@ class Repository:
         """
         answer = self._manifest("HEAD", reference, expect=(200, 405))
         headers = answer.headers
-        answer.release_conn()
+        drain(answer)
         found = headers.get("Docker-Content-Digest", "")
         if answer.status != 200 or not digests.is_digest(found):
             return None
@@ -91,9 +91,10 @@ class Repository:
 
     def manifest(self, reference: str) -> Manifest:
         """By tag or digest. Raises RegistryFailure, Corrupt (not what the digest says)."""
-        answer = self._manifest("GET", reference)
         shown = f"manifest {reference} of {self.host}/{self.path}"
-        data = self.session.read(answer, documents.DOCUMENT_MAX_BYTES, shown)
+        answer, data = self._whole(
+            lambda: self._manifest("GET", reference), documents.DOCUMENT_MAX_BYTES, shown
+        )
         digest = digests.of(data)
         said = answer.headers.get("Docker-Content-Digest", "")
         wanted = reference if digests.is_digest(reference) else said if digests.is_digest(said) else digest
@@ -117,7 +118,7 @@ class Repository:
             body=lambda: [data],
             expect=(200, 201, 202),
         )
-        self.session.read(answer, CHUNK_BYTES, "the answer")
+        drain(answer)
         return digests.of(data)
 
     def tags(self) -> list[str]:
@@ -178,7 +179,7 @@ class Repository:
             if failure.status == 404:
                 return False
             raise
-        answer.release_conn()
+        drain(answer)
         return True
 
     def blob(self, digest: str, size: int, offset: int = 0) -> Iterator[bytes]:
@@ -205,11 +206,29 @@ class Repository:
 
     def document(self, digest: str, limit: int) -> bytes:
         """A small blob, verified. Raises RegistryFailure, Corrupt."""
-        answer = self.session.request("GET", f"{self._base}/blobs/{digest}", scope=self.scope("pull"))
-        data = self.session.read(answer, limit, f"blob {digest}")
+        _, data = self._whole(
+            lambda: self.session.request("GET", f"{self._base}/blobs/{digest}", scope=self.scope("pull")),
+            limit,
+            f"blob {digest}",
+        )
         if digests.of(data) != digest:
             raise Corrupt(f"blob {digest} is corrupt: its bytes have digest {digests.of(data)}")
         return data
+
+    def _whole(
+        self, ask: Callable[[], BaseHTTPResponse], limit: int, shown: str
+    ) -> tuple[BaseHTTPResponse, bytes]:
+        """An answer with its whole body, asked for again where the body is cut off."""
+        attempt = 0
+        while True:
+            attempt += 1
+            answer = ask()
+            try:
+                return answer, self.session.read(answer, limit, shown)
+            except Unreachable:
+                if attempt >= backoff.ATTEMPTS:
+                    raise
+                self.session.pause(attempt)
 
     def _blob_url(self, digest: str) -> str:
         return self.session.url(f"{self._base}/blobs/{digest}")

@@ -112,7 +112,7 @@ class Session:
                 asked = answer.headers.get("Retry-After", "")
                 failure: RegistryFailure = self.failure(answer, self.url(path))
             except Unreachable as error:
-                if not self.answered:
+                if not (self.answered or error.cut):
                     raise
                 failure = error
             if not (retry and failure.temporary and attempt < backoff.ATTEMPTS):
@@ -135,15 +135,18 @@ class Session:
 
     def read(self, answer: BaseHTTPResponse, limit: int, what: str) -> bytes:
         """A whole body of `limit` bytes at most. Raises RegistryFailure, Unreachable."""
+        data = b""
         try:
-            data = answer.read(limit + 1)
+            while len(data) <= limit and (piece := answer.read(limit + 1 - len(data))):
+                data += piece  # a body that is too short is seen by the read after its last byte
         except (HTTPError, OSError) as error:
             self.connections.check()
-            raise Unreachable("get", what, reason(error)) from None
+            raise Unreachable("get", what, reason(error), cut=True) from None
         finally:
-            answer.close() if _length(answer) > limit else answer.release_conn()
+            answer.close() if max(_length(answer), len(data)) > limit else answer.release_conn()
+        if not data:  # no document of the protocol is empty: the answer was cut off in its head
+            raise Unreachable("get", what, "unexpected EOF", cut=True)
         if len(data) > limit:
-            answer.close()
             raise RegistryFailure(200, "SIZE_INVALID", f"{what} has more than {limit} bytes", what)
         return data
 

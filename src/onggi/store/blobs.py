@@ -205,7 +205,7 @@ class Ingest:
 
     def __exit__(self, *_: object) -> None:
         self._close()
-        if self.path and not self._resume:
+        if self.path and not (self._resume and self.offset):
             atomic.remove(self.path)
             self.path = ""
 

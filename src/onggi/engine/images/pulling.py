@@ -11,7 +11,7 @@ Failpoints: pull.manifest-read, pull.layers-here, and those of incoming.py and s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -261,7 +261,7 @@ class Pull:
     ) -> None:
         watch = Watched(self._job, self._say, short(layer.digest), layer.size)
 
-        def reader(offset: int) -> Iterator[bytes]:
+        def reader(offset: int) -> Generator[bytes, None, None]:
             for position, source in enumerate(sources):
                 try:
                     for piece in source.blob(layer.digest, layer.size, offset):
