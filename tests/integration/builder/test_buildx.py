@@ -99,6 +99,20 @@ def test_a_secret_reaches_its_step_alone(engine: engines.Engine, context: Path) 
     assert seen.startswith(hashlib.sha256(b"hush").hexdigest())
 
 
+def test_compose_builds(engine: engines.Engine, context: Path) -> None:
+    compose = BUILDX.parents[1] / "compose-v2.36.2/docker-compose"
+    if not compose.exists():
+        pytest.skip(f"{compose} is missing: run scripts/go-client compose")
+    (context / "Dockerfile").write_text("FROM busybox:test\nCOPY . /x\n")
+    (context / "compose.yaml").write_text("services: {a: {build: ., image: composed}}\n")
+    env = {**os.environ, "DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(context.parent)}
+    done = subprocess.run(
+        [compose, "build"], cwd=context, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert engine.onggi("run", "--rm", "composed", "ls", "/x") == "Dockerfile\ncompose.yaml\n"
+
+
 @pytest.mark.parametrize(
     "args",
     [

@@ -45,7 +45,7 @@ from onggi.spec.platform import host
 
 FRONTENDS = ("dockerfile.v0",)
 STORES = ("moby", "image", "docker")
-EXPORT_SILENT = ("name", "push", "unpack", "store")
+EXPORT_SILENT = ("name", "push", "load", "unpack", "store")
 IGNORE = ".dockerignore"
 
 

@@ -47,12 +47,12 @@ class Door:
         self.builder = builder
         self.sessions = Sessions()
         self._builds: OrderedDict[str, Build] = OrderedDict()
-        self._refused: OrderedDict[str, None] = OrderedDict()  # so that nobody waits for them
+        self._refused: OrderedDict[str, str] = OrderedDict()  # why: nobody waits for these
         self._begun = asyncio.Condition()
 
-    async def refuse(self, ref: str) -> None:
+    async def refuse(self, ref: str, why: str) -> None:
         """A build that will not begin."""
-        self._refused[ref] = None
+        self._refused[ref] = why
         if len(self._refused) > ENDED_KEPT:
             self._refused.popitem(last=False)
         async with self._begun:
@@ -78,7 +78,7 @@ class Door:
                 await self._begun.wait_for(lambda: ref in self._builds or ref in self._refused)
                 return self._builds[ref]
         except (TimeoutError, KeyError):
-            raise NotFound(f"no such job {ref}") from None
+            raise NotFound(self._refused.get(ref, f"no such job {ref}")) from None
 
 
 _doors: WeakKeyDictionary[Builder, Door] = WeakKeyDictionary()
@@ -144,8 +144,8 @@ class Control(_Service):
         try:
             exporters = exporters_of(request)
             session = await self.door.sessions.get(request.Session)
-        except OnggiError:
-            await self.door.refuse(request.Ref)
+        except OnggiError as error:
+            await self.door.refuse(request.Ref, error.message)
             raise
         build = Build(self.door.builder, session, request.Ref, tuple(request.Entitlements))
         try:
