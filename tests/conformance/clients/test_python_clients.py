@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import tarfile
@@ -112,10 +113,10 @@ def test_docker_py_sockets_and_events(engine: Engine) -> None:
     echo.start()
     sock._sock.sendall(b"there and back\n")
     assert sock.read(8 + 15) == b"\x01\0\0\0\0\0\0\x0fthere and back\n"
+    echo.kill()  # before its input ends, and it with it
+    echo.wait()
     sock._sock.close()
     sock.close()
-    echo.kill()
-    echo.wait()
     actions = ["create", "attach", "start", "kill", "die"]
     engines.until(lambda: [event["Action"] for event in seen if event["Type"] == "container"] == actions)
     events.close()
@@ -191,7 +192,9 @@ async def test_aiodocker(engine: Engine) -> None:
             await stream.write_in(b"it\n")
             message = await stream.read_out()
             assert message is not None and message.data == b"got it\n"
-        assert (await run.inspect())["ExitCode"] == 0
+        while (ended := await run.inspect())["Running"]:  # dockerd learns of the end after the client
+            await asyncio.sleep(0.01)
+        assert ended["ExitCode"] == 0
         await made.put_archive("/tmp", _tar("a", b"1"))
         archive = await made.get_archive("/tmp/a")
         member = archive.extractfile("a")
