@@ -141,3 +141,24 @@ def test_a_vanished_client_ends_its_build(engine: engines.Engine, context: Path)
     while os.listdir(engine.exec_root / "shims"):
         assert time.monotonic() < killed + 1
         time.sleep(0.01)
+
+
+def test_du_and_prune_show_and_remove_the_cache(engine: engines.Engine, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM busybox:test\nRUN echo counted > /counted\nRUN true\n")
+    buildx(engine, context, "build", "-t", "counted", ".")
+    shown = buildx(engine, context, "du")
+    assert "RECLAIMABLE" in shown and "Total:" in shown
+    detailed = buildx(engine, context, "du", "--verbose", "--filter", "type=regular")
+    assert "echo counted" in detailed
+    assert "invalid filter" in buildx(engine, context, "du", "--filter", "description~=x", fails=True)
+    engine.docker("rmi", "-f", "counted")
+    assert "Total:" in buildx(engine, context, "prune", "-f", "--filter", "until=1h")
+    assert "echo counted" in buildx(engine, context, "du", "--verbose")
+    pruned = buildx(engine, context, "prune", "-af")
+    assert "Total:" in pruned and "Total:\t0B" not in pruned
+    assert "echo counted" not in buildx(engine, context, "du", "--verbose")
+    assert engine.api("GET", "/v1.51/system/df")["BuildCache"] in ([], None)
+
+
+def test_history_is_refused_by_name(engine: engines.Engine, context: Path) -> None:
+    assert "keeps no history of builds" in buildx(engine, context, "history", "ls", fails=True)

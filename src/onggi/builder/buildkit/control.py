@@ -17,6 +17,7 @@ from grpclib.exceptions import GRPCError
 
 from onggi import __version__
 from onggi.builder.builder import Builder
+from onggi.builder.buildkit import usage
 from onggi.builder.buildkit.build import Build, exporters_of
 from onggi.builder.buildkit.messages import kind
 from onggi.builder.buildkit.sessions import Sessions
@@ -135,6 +136,10 @@ class Control(_Service):
             ("Status", many, "StatusRequest", "StatusResponse"),
             ("ListWorkers", one, "ListWorkersRequest", "ListWorkersResponse"),
             ("Info", one, "Empty", "InfoResponse"),
+            ("DiskUsage", one, "DiskUsageRequest", "DiskUsageResponse"),
+            ("Prune", many, "PruneRequest", "UsageRecord"),
+            ("ListenBuildHistory", many, "Empty", "Empty"),
+            ("UpdateBuildHistory", one, "Empty", "Empty"),
         ))  # fmt: skip
 
     @_call
@@ -175,6 +180,26 @@ class Control(_Service):
     async def Info(self, stream: Any) -> None:
         await stream.recv_message()
         await stream.send_message(kind("InfoResponse")(buildkitVersion=_version()))
+
+    @_call
+    async def DiskUsage(self, stream: Any) -> None:
+        request = await stream.recv_message()
+        records = await usage.usage(self.door.builder.engine, request.filter)
+        await stream.send_message(kind("DiskUsageResponse")(record=records))
+
+    @_call
+    async def Prune(self, stream: Any) -> None:
+        """Commit point: each record by itself."""
+        request = await stream.recv_message()
+        for record in await usage.prune(self.door.builder.engine, request):
+            await stream.send_message(record)
+
+    @_call
+    async def ListenBuildHistory(self, stream: Any) -> None:
+        await stream.recv_message()
+        raise NotImplemented_("this engine keeps no history of builds: onggi builder why STEP tells of steps")
+
+    UpdateBuildHistory = ListenBuildHistory
 
 
 class Bridge(_Service):

@@ -47,6 +47,29 @@ ListWorkersResponse
     1 record repeated WorkerRecord
 InfoResponse
     1 buildkitVersion BuildkitVersion
+PruneRequest
+    1 filter repeated string
+    2 all bool
+    3 keepDuration int64
+    4 reservedSpace int64
+    5 maxUsedSpace int64
+    6 minFreeSpace int64
+DiskUsageRequest
+    1 filter repeated string
+DiskUsageResponse
+    1 record repeated UsageRecord
+UsageRecord
+    1 ID string
+    2 Mutable bool
+    3 InUse bool
+    4 Size int64
+    6 CreatedAt Timestamp
+    7 LastUsedAt Timestamp
+    8 UsageCount int64
+    9 Description string
+    10 RecordType string
+    11 Shared bool
+    12 Parents repeated string
 
 Definition
     1 def repeated bytes

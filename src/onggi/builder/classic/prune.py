@@ -27,8 +27,7 @@ async def prune(
     engine: Engine, filters: Filters, *, everything: bool = False, keep_bytes: int = 0
 ) -> BuildPruneResponse:
     """Remove what no build uses. Raises InvalidParameter."""
-    filters_.check(filters, FILTERS)
-    matches = _matcher(filters)
+    matches = matcher(filters)
     builder = await builder_of(engine)
     report = await builder.work(
         cache_prune.prune,
@@ -54,7 +53,9 @@ async def why(engine: Engine, step: str) -> list[BuildReason]:
     return await builder.work(reasons.why, builder.cache, step)
 
 
-def _matcher(filters: Filters) -> Callable[[BuildCache], bool]:
+def matcher(filters: Filters) -> Callable[[BuildCache], bool]:
+    """Does a record pass the filters? Raises InvalidParameter."""
+    filters_.check(filters, FILTERS)
     before = _before(filters)
     truths = {name: filters_.truth(filters, name) for name in ("inuse", "shared", "private")}
 
