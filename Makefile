@@ -17,7 +17,7 @@ check:  ## before each commit: linters, types, fast unit tests (under a minute, 
 	.venv/bin/ruff check src tests
 	.venv/bin/ruff format --check src tests
 	.venv/bin/mypy
-	$(PY) -m pytest -q tests/unit
+	$(PY) -m pytest -q -m "not slow" tests/unit
 
 conformance:  ## the same work by real peers: docker, dockerd, runc, podman
 	$(PY) -m pytest tests/conformance

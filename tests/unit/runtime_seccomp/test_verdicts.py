@@ -96,6 +96,7 @@ def differences(profile: dict[str, Any], native: str, arches: list[str]) -> list
     return wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "caps", [capabilities.DOCKER_DEFAULT, (), capabilities.NAMES], ids=["docker", "none", "all"]
 )
