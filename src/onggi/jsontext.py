@@ -41,9 +41,23 @@ def loads(text: str | bytes) -> Any:
         value, end = _scan(text, 0)
     except StopIteration as stop:
         raise ValueError(f"invalid JSON at character {stop.value}") from None
+    except SystemError:  # the scanner looks for its error class in json.decoder, which nobody has imported
+        from json.decoder import JSONDecoder
+
+        raise ValueError(f"invalid JSON: {_fault(JSONDecoder().decode, text)}") from None
+    except RecursionError:
+        raise ValueError("invalid JSON: too deeply nested") from None
     if end != len(text):
         raise ValueError(f"invalid JSON: extra data at character {end}")
     return value
+
+
+def _fault(decode: Any, text: str) -> str:
+    try:
+        decode(text)
+    except ValueError as error:
+        return str(error)
+    return "not understood"
 
 
 def dumps(value: Any) -> str:

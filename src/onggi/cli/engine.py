@@ -67,6 +67,7 @@ class Engine:
         self.address = address
         self._tls = tls
         self._idle: http.Connection | None = None
+        self.headers: dict[str, str] = {}  # of each request
 
     def connect(self) -> http.Connection:
         """A new connection; starts an engine where none answers and no address was chosen."""
@@ -114,7 +115,7 @@ class Engine:
         The idle connection is used again unless `fresh`; where it died meanwhile, the request is repeated.
         """
         target = path + http.query(parameters or {})
-        headers = dict(headers or {})
+        headers = {**self.headers, **(headers or {})}
         payload: bytes | Iterable[bytes] | None = body
         if isinstance(body, (dict, list)):
             payload = jsontext.dumps(body).encode("utf-8", "surrogateescape")

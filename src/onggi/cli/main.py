@@ -223,7 +223,12 @@ def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int
     _check_count(spelled, usage, module.ARGUMENTS, len(arguments))
     from onggi.cli.session import Session
 
-    status: int = module.run(Session(found, spelled), flags, arguments)
+    session = Session(found, spelled)
+    if document := session.config():
+        from onggi.cli import defaults
+
+        defaults.apply(document, path, flags, session.address().url)
+    status: int = module.run(session, flags, arguments)
     return status
 
 

@@ -26,6 +26,7 @@ class Session:
         self.options = options
         self.spelled = spelled
         self._engine: Engine | None = None
+        self._config: dict[str, Any] | None = None
 
     @property
     def engine(self) -> Engine:
@@ -40,6 +41,10 @@ class Session:
                 self._engine = Engine(self.address(), lambda: certificates.of_context(context))
             else:
                 self._engine = Engine(self.address(), self._tls if self._wants_tls() else None)
+            if self.config().get("HttpHeaders"):
+                from onggi.cli import defaults
+
+                self._engine.headers = defaults.headers(self.config())
         return self._engine
 
     def context_name(self) -> str:
@@ -52,11 +57,17 @@ class Session:
             return "default"
         if named := os.environ.get("DOCKER_CONTEXT"):
             return named
-        if not os.path.exists(f"{self.config_dir()}/config.json"):
-            return "default"
-        from onggi.cli import config_file
+        return str(self.config().get("currentContext") or "default")
 
-        return str(config_file.read(self.config_dir()).get("currentContext") or "default")
+    def config(self) -> dict[str, Any]:
+        """config.json, read once; empty where there is none. Raises CommandError where it is no object."""
+        if self._config is None:
+            self._config = {}
+            if os.path.exists(f"{self.config_dir()}/config.json"):
+                from onggi.cli import config_file
+
+                self._config = config_file.read(self.config_dir())
+        return self._config
 
     def context(self) -> Context | None:
         """The context in use; None for `default`. Raises CommandError where it does not exist."""
