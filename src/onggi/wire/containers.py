@@ -641,6 +641,8 @@ class ContainersPruneResponse(Wire, frozen=True, kw_only=True):
     """Answer of POST /containers/prune."""
 
     NULL = ("containers_deleted",)
+    OMIT = ("dry_run",)
 
     containers_deleted: list[str] = field(name="ContainersDeleted", default_factory=list)
     space_reclaimed: int = field(name="SpaceReclaimed", default=0)
+    dry_run: bool = field(name="DryRun", default=False)  # Onggi's own: nothing was removed

@@ -174,5 +174,7 @@ class NetworksPruneResponse(Wire, frozen=True, kw_only=True):
     """Answer of POST /networks/prune."""
 
     NULL = ("networks_deleted",)
+    OMIT = ("dry_run",)
 
     networks_deleted: list[str] = field(name="NetworksDeleted", default_factory=list)
+    dry_run: bool = field(name="DryRun", default=False)  # Onggi's own: nothing was removed

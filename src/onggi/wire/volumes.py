@@ -86,5 +86,8 @@ class VolumeListResponse(Wire, frozen=True, kw_only=True):
 class VolumesPruneResponse(Wire, frozen=True, kw_only=True):
     """Answer of POST /volumes/prune."""
 
+    OMIT = ("dry_run",)
+
     volumes_deleted: list[str] = field(name="VolumesDeleted", default_factory=list)
     space_reclaimed: int = field(name="SpaceReclaimed", default=0)
+    dry_run: bool = field(name="DryRun", default=False)  # Onggi's own: nothing was removed

@@ -16,8 +16,11 @@ KNOWN = frozenset({"label", "label!", "until"})
 STOPPED = (Status.CREATED, Status.EXITED, Status.DEAD)
 
 
-async def prune(engine: Engine, wanted: filters.Filters) -> ContainersPruneResponse:
-    """Filters: label, label!, until. Raises InvalidParameter, System (what could not be removed)."""
+async def prune(engine: Engine, wanted: filters.Filters, *, dry_run: bool = False) -> ContainersPruneResponse:
+    """Filters: label, label!, until. With `dry_run` nothing is removed.
+
+    Raises InvalidParameter, System (what could not be removed).
+    """
     filters.check(wanted, KNOWN)
     until = min((clock.parse_instant(text) for text in wanted.get("until", ())), default=0)
     removed, reclaimed = [], 0
@@ -30,8 +33,10 @@ async def prune(engine: Engine, wanted: filters.Filters) -> ContainersPruneRespo
             if not filters.labels_pass(record.config.labels, wanted):
                 continue
             usage = await engine.offload(engine.snapshots.usage, record.snapshot)
-            await remove_stopped(engine, container, volumes=False)
+            if not dry_run:
+                await remove_stopped(engine, container, volumes=False)
             removed.append(record.id)
             reclaimed += usage.bytes
-    engine.events.emit("container", "prune", "", {"reclaimed": str(reclaimed)})
-    return ContainersPruneResponse(containers_deleted=removed, space_reclaimed=reclaimed)
+    if not dry_run:
+        engine.events.emit("container", "prune", "", {"reclaimed": str(reclaimed)})
+    return ContainersPruneResponse(containers_deleted=removed, space_reclaimed=reclaimed, dry_run=dry_run)

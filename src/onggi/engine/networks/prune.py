@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 KNOWN = frozenset({"label", "label!", "until"})
 
 
-async def prune(engine: Engine, wanted: filters.Filters) -> NetworksPruneResponse:
-    """Filters: label, label!, until. Raises InvalidParameter, System (what could not be removed)."""
+async def prune(engine: Engine, wanted: filters.Filters, *, dry_run: bool = False) -> NetworksPruneResponse:
+    """Filters: label, label!, until. With `dry_run` nothing is removed.
+
+    Raises InvalidParameter, System (what could not be removed).
+    """
     filters.check(wanted, KNOWN)
     until = min((clock.parse_instant(text) for text in wanted.get("until", ())), default=0)
     used = {name for container in engine.containers.all() for name in container.record.asked_endpoints}
@@ -29,9 +32,11 @@ async def prune(engine: Engine, wanted: filters.Filters) -> NetworksPruneRespons
         if not filters.labels_pass(network.labels, wanted):
             continue
         try:
-            await remove(engine, network.id)
+            if not dry_run:
+                await remove(engine, network.id)
         except Forbidden:
             continue  # a container has joined meanwhile
         removed.append(network.name)
-    engine.events.emit("network", "prune", "", {"reclaimed": "0"})
-    return NetworksPruneResponse(networks_deleted=removed)
+    if not dry_run:
+        engine.events.emit("network", "prune", "", {"reclaimed": "0"})
+    return NetworksPruneResponse(networks_deleted=removed, dry_run=dry_run)

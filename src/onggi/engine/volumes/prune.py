@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 FILTERS = frozenset({"label", "label!", "all"})
 
 
-async def prune(engine: Engine, filters: Filters, *, everything: bool = False) -> VolumesPruneResponse:
+async def prune(
+    engine: Engine, filters: Filters, *, everything: bool = False, dry_run: bool = False
+) -> VolumesPruneResponse:
     """Remove unused volumes: anonymous ones, or with `everything` or the filter `all` those with names too.
 
-    Raises InvalidParameter.
+    With `dry_run` nothing is removed. Raises InvalidParameter.
     """
     filters_.check(filters, FILTERS)
     everything = everything or bool(filters_.truth(filters, "all"))
@@ -34,10 +36,12 @@ async def prune(engine: Engine, filters: Filters, *, everything: bool = False) -
             continue
         size = await engine.offload(local.usage_bytes, engine.paths.volume_data(record.name))
         try:
-            await remove(engine, record.name)
+            if not dry_run:
+                await remove(engine, record.name)
         except (Conflict, NoSuchVolume):
             continue  # a container took it, or somebody removed it, while its size was taken
         removed.append(record.name)
         reclaimed += size
-    engine.events.emit("volume", "prune", "", {"reclaimed": str(reclaimed)})
-    return VolumesPruneResponse(volumes_deleted=removed, space_reclaimed=reclaimed)
+    if not dry_run:
+        engine.events.emit("volume", "prune", "", {"reclaimed": str(reclaimed)})
+    return VolumesPruneResponse(volumes_deleted=removed, space_reclaimed=reclaimed, dry_run=dry_run)

@@ -132,4 +132,5 @@ async def _one(ended: Awaitable[ContainerWaitResponse]) -> AsyncIterator[bytes]:
 
 
 async def prune(request: Request) -> Response:
-    return request.reply(await prune_.prune(request.engine, filters.parse(request.text("filters"))))
+    wanted = filters.parse(request.text("filters"))
+    return request.reply(await prune_.prune(request.engine, wanted, dry_run=request.flag("dry-run")))

@@ -78,5 +78,6 @@ async def disconnect(request: Request) -> Response:
 
 
 async def prune(request: Request) -> Response:
-    report = await prune_.prune(request.engine, filters_.parse(request.text("filters")))
+    wanted = filters_.parse(request.text("filters"))
+    report = await prune_.prune(request.engine, wanted, dry_run=request.flag("dry-run"))
     return request.reply(report)

@@ -38,7 +38,9 @@ async def remove(request: Request) -> Response:
 async def prune(request: Request) -> Response:
     """Before 1.42 every unused volume went, not the anonymous ones only."""
     wanted = filters.parse(request.text("filters"))
-    report = await prune_.prune(request.engine, wanted, everything=request.version < (1, 42))
+    everything = request.version < (1, 42)
+    dry_run = request.flag("dry-run")
+    report = await prune_.prune(request.engine, wanted, everything=everything, dry_run=dry_run)
     return request.reply(report)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onggi.cli import human
+from onggi.cli import dry_run, human
 from onggi.cli.engine import filters
 
 TYPE_CHECKING = False
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
+    dry_run.ROW,
     ("filter", "", "filter", None, 'Only those that fit (such as "until=24h")'),
     ("force", "f", "bool", False, "Do not ask"),
 )
@@ -20,6 +21,12 @@ WARNING = "WARNING! This will remove all stopped containers.\nAre you sure you w
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
+    if flags["dry-run"]:
+        answer = dry_run.ask(session, "/containers/prune", flags["filter"])
+        if answer["ContainersDeleted"]:
+            session.out("Would delete:\n" + "\n".join(answer["ContainersDeleted"]) + "\n")
+        session.out("Total reclaimable space: " + human.size(answer["SpaceReclaimed"]))
+        return 0
     if not flags["force"] and not session.confirm(WARNING):
         return 0
     answer = session.engine.post("/containers/prune", filters=filters(flags["filter"]))

@@ -1,12 +1,11 @@
 """Remove unused images.
 
---keep, --dry-run and the filter unused-for are Onggi's own. Other engines refuse the filters, but would not
-know `dry-run` and remove: so a prune that fits no image is asked first, and has to be answered with a plan.
+--keep, --dry-run and the filter unused-for are Onggi's own; other engines refuse the filters.
 """
 
 from __future__ import annotations
 
-from onggi.cli import human, table
+from onggi.cli import dry_run, human, table
 from onggi.cli.engine import filters
 from onggi.cli.errors import CommandError
 
@@ -21,7 +20,7 @@ USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
     ("all", "a", "bool", False, "All that no container uses, not only those without a name"),
-    ("dry-run", "", "bool", False, "Show what would go, with names and sizes, and remove nothing"),
+    dry_run.ROW,
     ("filter", "", "filter", None, 'Only those that fit (such as "until=24h", "unused-for=30d")'),
     ("force", "f", "bool", False, "Do not ask"),
     ("keep", "", "uint", 0, "With --all: leave the newest N of each repository"),
@@ -54,8 +53,7 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
 
 
 def _plan(session: Session, wanted: list[str]) -> int:
-    _refuse_foreign(session)
-    answer = session.engine.post("/images/prune", filters=filters(wanted), **{"dry-run": True})
+    answer = dry_run.ask(session, "/images/prune", wanted, "Plan")
     lines = [["IMAGE ID", "NAMES", "CREATED", "LAST USED", "SIZE", "RECLAIMED"]]
     for image in answer["Plan"]:
         lines.append(_line(image))
@@ -74,9 +72,3 @@ def _line(image: dict[str, Any]) -> list[str]:
         human.size(image["Size"], 3),
         human.size(image["Reclaimed"], 3),
     ]
-
-
-def _refuse_foreign(session: Session) -> None:
-    nothing = filters(["label=onggi.dry-run.nothing-has-this", "dangling=true"])
-    if "Plan" not in session.engine.post("/images/prune", filters=nothing, **{"dry-run": True}):
-        raise CommandError("--dry-run: this engine has no dry run of image prune")

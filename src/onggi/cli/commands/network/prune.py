@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onggi.cli import dry_run
 from onggi.cli.engine import filters
 
 TYPE_CHECKING = False
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
+    dry_run.ROW,
     ("filter", "", "filter", None, 'Only those that fit (such as "until=24h")'),
     ("force", "f", "bool", False, "Do not ask"),
 )
@@ -19,6 +21,11 @@ WARNING = "WARNING! This will remove all custom networks not used by at least on
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
+    if flags["dry-run"]:
+        answer = dry_run.ask(session, "/networks/prune", flags["filter"])
+        if answer["NetworksDeleted"]:
+            session.out("Would delete:\n" + "\n".join(answer["NetworksDeleted"]) + "\n")
+        return 0
     if not flags["force"] and not session.confirm(f"{WARNING}\nAre you sure you want to continue?"):
         return 0
     answer = session.engine.post("/networks/prune", filters=filters(flags["filter"]))

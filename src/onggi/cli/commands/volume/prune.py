@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onggi.cli import human
+from onggi.cli import dry_run, human
 from onggi.cli.engine import filters
 from onggi.cli.errors import CommandError
 
@@ -15,6 +15,7 @@ USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
     ("all", "a", "bool", False, "Named volumes too"),
+    dry_run.ROW,
     ("filter", "", "filter", None, 'Only those that fit (such as "label=x")'),
     ("force", "f", "bool", False, "Do not ask"),
 )
@@ -34,6 +35,12 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
         if any(word.startswith("all=") for word in wanted):
             raise CommandError("conflicting options: cannot specify both --all and --filter all=1")
         wanted.append("all=true")
+    if flags["dry-run"]:
+        answer = dry_run.ask(session, "/volumes/prune", wanted)
+        if answer["VolumesDeleted"]:
+            session.out("Would delete:\n" + "\n".join(answer["VolumesDeleted"]) + "\n")
+        session.out("Total reclaimable space: " + human.size(answer["SpaceReclaimed"]))
+        return 0
     warning = ALL if flags["all"] or old else NAMELESS
     if not flags["force"] and not session.confirm(f"{warning}\nAre you sure you want to continue?"):
         return 0
