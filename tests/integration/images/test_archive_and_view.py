@@ -16,7 +16,9 @@ import pytest
 from onggi.errors import Forbidden, InvalidParameter, NotFound
 from onggi.images import archive, hello, view
 from onggi.images.changes import overlay_changes
+from onggi.kernel import mounts
 from onggi.kernel.files import openat2
+from onggi.spawn import plan
 
 pytestmark = pytest.mark.root
 
@@ -94,9 +96,8 @@ def test_a_view_of_a_stopped_container_shows_its_volumes_and_leaves_no_mount(tmp
     (tmp_path / "volume" / "data").write_text("kept")
     data = f"lowerdir={tmp_path}/low,upperdir={tmp_path}/up,workdir={tmp_path}/work"
     before = Path("/proc/self/mountinfo").read_text()
-    fd = view.open_root(
-        [("overlay", "/", "overlay", 0, data, 0, None, 0)], [(f"{tmp_path}/volume", "/v", True)]
-    )
+    volume = plan.mount(f"{tmp_path}/volume", "/v", "bind", mounts.MS_BIND | mounts.MS_RDONLY)
+    fd = view.open_root([plan.mount("overlay", "/", "overlay", 0, data)], [(volume, ())])
     try:
         inside = openat2(fd, "v/data", os.O_RDONLY)
         assert os.read(inside, 10) == b"kept"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,12 @@ def _exchange(engine: Engine, data: bytes, seconds: float = 8) -> bytes:
 def _descriptors(engine: Engine) -> int:
     assert engine.process is not None
     return len(os.listdir(f"/proc/{engine.process.pid}/fd"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean(onggi: Engine) -> Iterator[None]:
+    yield
+    onggi.remove_all()
 
 
 @pytest.fixture(scope="module")
