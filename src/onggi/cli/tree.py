@@ -66,6 +66,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "volume ls": ("volume.ls", ("volume list",), "List volumes"),
     "volume prune": ("volume.prune", (), "Remove unused local volumes"),
     "volume rename": ("volume.rename", (), "Give a volume another name"),
+    "volume update": ("volume.update", (), "Change a volume of a cluster"),
     "volume rm": ("volume.rm", ("volume remove",), "Remove one or more volumes"),
     "network connect": ("network.connect", (), "Connect a container to a network"),
     "network create": ("network.create", (), "Create a network"),

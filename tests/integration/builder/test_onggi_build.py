@@ -171,3 +171,21 @@ def test_against_a_dockerd(dockerd: engines.Engine) -> None:
         "onggi", "build", "--network", "none", "-", stdin=b"FROM busybox:test\nRUN exit 3\n", check=False
     )
     assert failed.returncode == 3
+
+
+def test_a_compressed_context_and_flags_of_other_engines(engine: engines.Engine, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {engines.BUSYBOX}\nCOPY data /packed\n")
+    (tmp_path / "data").write_bytes(b"x" * 100_000)
+    flags = ("--compress", "--rm=false", "--force-rm", "--isolation", "default")
+    engine.run("onggi", "build", *flags, "-t", "packed", str(tmp_path))
+    assert (
+        engine.docker("run", "--rm", "--network", "none", "packed", "wc", "-c", "/packed").split()[0]
+        == "100000"
+    )
+    for flag, words in (
+        ("--squash", "squash is only supported with experimental mode"),
+        ("--isolation=hyperv", "Unsupported isolation"),
+        ("--disable-content-trust=false", "content trust"),
+    ):
+        done = engine.run("onggi", "build", flag, str(tmp_path), check=False)
+        assert done.returncode == 1 and words in done.stderr, done.stderr

@@ -88,3 +88,11 @@ def test_a_hostile_archive_stays_inside(engine: Engine) -> None:
     engine.run("onggi", "volume", "import", "hostile", "-", stdin=out.getvalue(), check=False)
     assert not list(engine.root.glob("escaped")) and not list(engine.root.glob("volumes/*/escaped"))
     engine.onggi("volume", "rm", "-f", "hostile")
+
+
+def test_only_volumes_of_a_cluster_are_updated(engine: Engine) -> None:
+    engine.docker("volume", "create", "plain")
+    for client in ("docker", "onggi"):
+        done = engine.run(client, "volume", "update", "--availability", "drain", "plain", check=False)
+        assert done.returncode == 1 and "can only update cluster volumes" in done.stderr, done.stderr
+    engine.docker("volume", "rm", "plain")

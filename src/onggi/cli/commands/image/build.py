@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from onggi.cli import credentials
+from onggi.cli import credentials, trust
 from onggi.cli.building import progress
 from onggi.cli.building.context import Context
 from onggi.cli.errors import CommandError, Refused
@@ -24,13 +24,17 @@ FLAGS = (
     ("add-host", "", "list:host", None, "Name an address in /etc/hosts (host:ip)"),
     ("build-arg", "", "list", None, "Set a variable of the Dockerfile's ARG (name=value, or name alone)"),
     ("cgroup-parent", "", "string", "", "Parent cgroup of RUN instructions"),
+    ("compress", "", "bool", False, "Compress the context on its way to the engine"),
     ("cpu-period", "", "int", 0, "Period of the CPU limit, in microseconds"),
     ("cpu-quota", "", "int", 0, "CPU time in each period, in microseconds"),
     ("cpu-shares", "c", "int", 0, "CPU shares (relative weight)"),
     ("cpuset-cpus", "", "string", "", "CPUs to run on (0-3, 0,1)"),
     ("cpuset-mems", "", "string", "", "Memory nodes to use (0-3, 0,1)"),
+    trust.FLAG,
     ("file", "f", "string", "", "Name of the Dockerfile (PATH/Dockerfile)"),
+    ("force-rm", "", "bool", False, "Remove containers of failed steps, as it always does"),
     ("iidfile", "", "string", "", "Write the image's id to a file"),
+    ("isolation", "", "string", "", 'Isolation of RUN instructions ("default" is the only one on Linux)'),
     ("label", "", "list", None, "Set a label of the image"),
     ("load", "", "bool", True, "Put the image into the engine's store, as it always is"),
     ("memory", "m", "bytes", 0, "Memory limit of RUN instructions"),
@@ -42,9 +46,11 @@ FLAGS = (
     ("progress", "", "string", "auto", 'How to show progress ("auto", "plain", "quiet", "rawjson")'),
     ("pull", "", "bool", False, "Ask the registry for newer base images"),
     ("quiet", "q", "bool", False, "Print the image's id alone"),
+    ("rm", "", "bool", True, "Remove containers of steps, as it always does"),
     ("secret", "", "list", None, "A secret for RUN --mount=type=secret (id=name,src=path or env=NAME)"),
     ("security-opt", "", "list", None, "Security options of RUN instructions"),
     ("shm-size", "", "bytes", 0, "Size of /dev/shm"),
+    ("squash", "", "bool", False, "Make one layer of all (engines with experimental features)"),
     ("tag", "t", "list", None, "Name of the image (name:tag)"),
     ("target", "", "string", "", "Stage to build"),
     ("ulimit", "", "ulimit", "[]", "Resource limit (name=soft[:hard])"),
@@ -54,6 +60,7 @@ STDIN_MAX = 10 << 20  # of a Dockerfile, as the engine has it
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
+    trust.refuse(flags)
     kind = _progress(flags)
     outputs = _outputs(flags)
     parameters = _parameters(flags)
@@ -61,6 +68,8 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     secrets = _secrets(flags)
     if secrets:
         _offer(session, parameters, secrets)
+    if flags["compress"] and body != b"":
+        body = compressed(body)
     headers = {"Content-Type": "application/x-tar", "X-Registry-Config": credentials.everything(session)}
     response = session.engine.open("POST", "/build", parameters, body, headers)
     image = progress.show(session.engine.messages(response), kind)
@@ -114,7 +123,10 @@ def _parameters(flags: Flags) -> dict[str, Any]:
         "progress": "status",
         "nocache": flags["no-cache"] or None,
         "pull": flags["pull"] or None,
-        "rm": True,
+        "rm": flags["rm"],
+        "forcerm": flags["force-rm"] or None,
+        "squash": flags["squash"] or None,
+        "isolation": flags["isolation"] or None,
         "target": flags["target"] or None,
         "buildargs": jsontext.dumps(arguments) if arguments else None,
         "labels": jsontext.dumps(labels) if labels else None,
@@ -136,6 +148,17 @@ def _parameters(flags: Flags) -> dict[str, Any]:
 
 
 # -- the context
+
+
+def compressed(body: Iterable[bytes] | bytes) -> Iterable[bytes]:
+    """The same bytes as gzip: for an engine at the end of a slow line."""
+    import zlib
+
+    packer = zlib.compressobj(wbits=31)
+    for chunk in (body,) if isinstance(body, bytes) else body:
+        if packed := packer.compress(chunk):
+            yield packed
+    yield packer.flush()
 
 
 def _body(where: str, flags: Flags, parameters: dict[str, Any]) -> Iterable[bytes] | bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onggi.cli import credentials, progress, reference
+from onggi.cli import credentials, progress, reference, trust
 from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
@@ -14,11 +14,13 @@ USAGE = "NAME[:TAG]"
 ARGUMENTS = (1, 1)
 FLAGS = (
     ("all-tags", "a", "bool", False, "Push every tag of the repository"),
+    trust.FLAG,
     ("quiet", "q", "bool", False, "Do not show the progress"),
 )
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
+    trust.refuse(flags)
     image = args[0]
     reference.check_target(image)
     name, tag = reference.split(image)
