@@ -19,5 +19,7 @@ def test_a_hundred_containers_and_their_kills_leave_nothing(tmp_path: Path) -> N
         assert run.deeds.keys() >= {"init", "shim", "zygote", "daemon"}, "the dice of this seed do everything"
         assert middle.left == end.left == []
         assert end.processes <= middle.processes
-        assert end.descriptors <= middle.descriptors + 2  # a connection that is just being closed
+        # Eighty containers lie between the two: a leak shows as eighty, a zygote's connection that is just
+        # being made or closed as a few.
+        assert end.descriptors <= middle.descriptors + 8
     assert engines.leftovers(engine) == []
