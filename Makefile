@@ -13,7 +13,8 @@ demo:  ## start the engine, get a Debian image, run containers on it
 test:  ## all that must hold: linters, types, every test (root, about 20 minutes)
 	scripts/test
 
-check:  ## before each commit: linters, types, fast unit tests (under a minute, no root)
+check:  ## before each commit: linters, types, fast unit tests (under a minute)
+	scripts/setup --dev
 	.venv/bin/ruff check src tests
 	.venv/bin/ruff format --check src tests
 	.venv/bin/mypy
