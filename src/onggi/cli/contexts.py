@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 OF_DEFAULT = "Current DOCKER_HOST based configuration"
 TLS_FILES = {"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+# Of `context create` and `context update`.
+FLAGS = (
+    ("description", "", "string", "", "Description of the context"),
+    (
+        "docker",
+        "",
+        "list",
+        None,
+        "The engine: host=URL[,ca=FILE][,cert=FILE][,key=FILE][,skip-tls-verify=BOOL]",
+    ),
+)
 _FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _REST = _FIRST | frozenset("_.+-")
 _KEYS = frozenset(("host", "ca", "cert", "key", "skip-tls-verify", "from"))

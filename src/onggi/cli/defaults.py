@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from onggi.cli.flags import Flags
+    from onggi.cli.session import Session
 
 _FORMATS = {
     "ps": "psFormat", "images": "imagesFormat", "stats": "statsFormat", "network ls": "networksFormat",
@@ -23,8 +24,8 @@ _PROXIES = {
 _VARIABLES = {"run": "env", "create": "env", "build": "build-arg"}
 
 
-def apply(document: dict[str, Any], path: str, flags: Flags, host: str) -> None:
-    """Set the flags of a command that was not told otherwise. `host` is the engine's address."""
+def apply(document: dict[str, Any], path: str, flags: Flags, session: Session) -> None:
+    """Set the flags of a command that was not told otherwise."""
     form = _text(document, _FORMATS.get(path, ""))
     if form and "format" not in flags.given and not flags.get("quiet") and not flags.get("tree"):
         flags["format"] = form
@@ -32,7 +33,7 @@ def apply(document: dict[str, Any], path: str, flags: Flags, host: str) -> None:
     if keys and "detach-keys" in flags and "detach-keys" not in flags.given:
         flags["detach-keys"] = keys
     if path in _VARIABLES:
-        flags[_VARIABLES[path]] += _proxies(document, flags[_VARIABLES[path]], host)
+        flags[_VARIABLES[path]] += _proxies(document, flags[_VARIABLES[path]], session)
 
 
 def headers(document: dict[str, Any]) -> dict[str, str]:
@@ -43,12 +44,12 @@ def headers(document: dict[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items() if str(name).lower() != "user-agent"}
 
 
-def _proxies(document: dict[str, Any], given: list[str], host: str) -> list[str]:
+def _proxies(document: dict[str, Any], given: list[str], session: Session) -> list[str]:
     """NAME=VALUE in both spellings, for what the user did not set; those of this engine, or the default."""
     listed = document.get("proxies")
     if not isinstance(listed, dict):
         return []
-    chosen = listed.get(host, listed.get("default"))
+    chosen = listed.get(session.address().url, listed.get("default"))
     if not isinstance(chosen, dict):
         return []
     names = {word.partition("=")[0] for word in given}

@@ -227,7 +227,7 @@ def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int
     if document := session.config():
         from onggi.cli import defaults
 
-        defaults.apply(document, path, flags, session.address().url)
+        defaults.apply(document, path, flags, session)
     status: int = module.run(session, flags, arguments)
     return status
 

@@ -89,12 +89,7 @@ class Encrypted(asyncio.Protocol):
 
     def pause(self, paused: bool) -> None:
         """The connection behind does not read, or reads again."""
-        if self._transport.is_closing():
-            return
-        if paused:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        _pause(self._transport, paused)
 
     def pause_writing(self) -> None:
         if self._plain is not None:
@@ -109,6 +104,15 @@ class Encrypted(asyncio.Protocol):
         self._fronts.discard(self)
         if self._plain is not None:
             self._plain.close()
+
+
+def _pause(transport: asyncio.Transport, paused: bool) -> None:
+    if transport.is_closing():
+        return
+    if paused:
+        transport.pause_reading()
+    else:
+        transport.resume_reading()
 
 
 class _Plain(asyncio.Protocol):
@@ -132,12 +136,7 @@ class _Plain(asyncio.Protocol):
             self._transport.write_eof()
 
     def pause(self, paused: bool) -> None:
-        if self._transport.is_closing():
-            return
-        if paused:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        _pause(self._transport, paused)
 
     def close(self) -> None:
         self._transport.close()

@@ -107,3 +107,14 @@ def test_detach_keys_of_the_file(work: Engine, tmp_path: Path) -> None:
     assert (
         "400" in said[0] and "invalid detach keys (ctrl-nothing)" in said[1]
     )  # docker names only the status
+
+
+def test_a_context_that_is_gone_can_be_left(tmp_path: Path) -> None:
+    config = written(tmp_path, {"currentContext": "gone"})
+    env = {name: value for name, value in os.environ.items() if name != "DOCKER_HOST"}
+    env["DOCKER_CONFIG"] = str(config)
+    done = subprocess.run(
+        [str(engines.ONGGI), "context", "use", "default"], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((config / "config.json").read_text()) == {}

@@ -13,14 +13,7 @@ if TYPE_CHECKING:
 USAGE = "CONTEXT"
 ARGUMENTS = (1, 1)
 FLAGS = (
-    ("description", "", "string", "", "Description of the context"),
-    (
-        "docker",
-        "",
-        "list",
-        None,
-        "The engine: host=URL[,ca=FILE][,cert=FILE][,key=FILE][,skip-tls-verify=BOOL]",
-    ),
+    *contexts.FLAGS,
     ("from", "", "string", "", "Make it of another context"),
 )
 

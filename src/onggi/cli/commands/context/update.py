@@ -11,16 +11,7 @@ if TYPE_CHECKING:
 
 USAGE = "CONTEXT"
 ARGUMENTS = (1, 1)
-FLAGS = (
-    ("description", "", "string", "", "Description of the context"),
-    (
-        "docker",
-        "",
-        "list",
-        None,
-        "The engine: host=URL[,ca=FILE][,cert=FILE][,key=FILE][,skip-tls-verify=BOOL]",
-    ),
-)
+FLAGS = contexts.FLAGS
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
