@@ -23,8 +23,8 @@ check:  ## before each commit: linters, types, fast unit tests (under a minute)
 conformance:  ## the same work by real peers: docker, dockerd, runc, podman
 	$(PY) -m pytest tests/conformance
 
-test-v2:  ## what depends on cgroups, in a virtual machine that has cgroup v2 alone (root, about ten minutes)
-	scripts/test-v2
+test-v2:  ## runtime, engine and API in a virtual machine that has cgroup v2 alone, and one that systemd rules (root, long)
+	scripts/test-v2 --whole
 
 crash:  ## SIGKILL at every step
 	$(PY) -m pytest tests/crash
@@ -35,8 +35,8 @@ bench:  ## measure side by side with dockerd, write docs/benchmarks.md's tables 
 soak:  ## two thousand containers with random kills; prints what is left (root, about five minutes)
 	$(PY) -m tests.soak.soak 2000
 
-fuzz:  ## longer property tests of everything that parses foreign bytes
-	HYPOTHESIS_PROFILE=fuzz $(PY) -m pytest -m "not slow" tests/fuzz
+fuzz:  ## atheris and schemathesis at length over everything that reads foreign bytes (root, about an hour)
+	HYPOTHESIS_PROFILE=fuzz ONGGI_FUZZ_SECONDS=$${ONGGI_FUZZ_SECONDS:-240} $(PY) -m pytest tests/fuzz tests/conformance/api/test_generated.py
 
 format:  ## let ruff format
 	.venv/bin/ruff format src tests

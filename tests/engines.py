@@ -15,6 +15,7 @@ import http.client
 import io
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -29,6 +30,8 @@ from typing import Any
 TOP = Path(__file__).parent.parent
 ONGGI = TOP / ".venv" / "bin" / "onggi"
 BUSYBOX = "busybox:test"
+FLAGS = os.environ.get("ONGGI_TEST_FLAGS", "").split()  # of every engine: --storage-driver=fuse-overlayfs
+SLOW = 6 if os.environ.get("ONGGI_V2") else 1  # a machine whose processor is emulated: scripts/test-v2
 
 
 class UnixHTTP(http.client.HTTPConnection):
@@ -40,8 +43,10 @@ class UnixHTTP(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(
+            self._path
+        )  # waits while the queue is full; with a time limit it would fail (EAGAIN)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 @dataclass
@@ -83,7 +88,7 @@ class Engine:
                 env=environment,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * SLOW
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -98,7 +103,7 @@ class Engine:
 
     def request(self, method: str, path: str, body: object = None, timeout: float = 60) -> tuple[int, bytes]:
         """One request on a connection of its own: (status, body)."""
-        connection = UnixHTTP(self.socket, timeout)
+        connection = UnixHTTP(self.socket, timeout * SLOW)
         try:
             data, headers = body, {}
             if body is not None and not isinstance(body, bytes):
@@ -124,9 +129,8 @@ class Engine:
         """Run a client command (`docker` or `onggi`) against this engine."""
         program = str(ONGGI) if client == "onggi" else "docker"
         env = {**os.environ, "DOCKER_HOST": self.host, "NO_COLOR": "1", "DOCKER_BUILDKIT": "0"}
-        done = subprocess.run(
-            [program, *args], input=stdin or b"", capture_output=True, timeout=timeout, env=env
-        )
+        words, env = self.client([program, *args], env)
+        done = subprocess.run(words, input=stdin or b"", capture_output=True, timeout=timeout * SLOW, env=env)
         text = subprocess.CompletedProcess(
             done.args,
             done.returncode,
@@ -137,6 +141,10 @@ class Engine:
             f"{client} {args}: {text.returncode}\n{text.stderr}\n{self.log[-1500:]}"
         )
         return text
+
+    def client(self, words: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+        """How a client of this engine is run."""
+        return words, env
 
     def docker(self, *args: str, stdin: bytes | None = None) -> str:
         return self.run("docker", *args, stdin=stdin).stdout
@@ -157,7 +165,7 @@ class Engine:
         assert self.process is not None
         self.process.terminate()
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(timeout * SLOW)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -175,9 +183,22 @@ def onggi(tmp: Path, *flags: str, failpoint: str = "") -> Iterator[Engine]:
     """Our engine under `tmp`; at the end its containers are removed, it is stopped and its directories go."""
     root, exec_root = tmp / "onggi-root", tmp / "onggi-run"
     command = [str(ONGGI), "daemon", "--data-root", str(root), "--exec-root", str(exec_root)]
-    engine = Engine("onggi", root, exec_root, [*command, "-H", f"unix://{exec_root}/engine.sock", *flags])
+    engine = Engine(
+        "onggi", root, exec_root, [*command, "-H", f"unix://{exec_root}/engine.sock", *FLAGS, *flags]
+    )
     engine.start(failpoint=failpoint)
     try:
+        yield engine
+    finally:
+        end(engine)
+
+
+@contextlib.contextmanager
+def running(engine: Engine) -> Iterator[Engine]:
+    """One of ours that was prepared otherwise, with the busybox image, to its end."""
+    engine.start()
+    try:
+        import_busybox(engine)
         yield engine
     finally:
         end(engine)
@@ -212,6 +233,7 @@ def dockerd(tmp: Path, *flags: str, network: bool = False) -> Iterator[Engine]:
         command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
     path = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
     engine = Engine("dockerd", root, exec_root, [*command, *flags], {"PATH": path})
+    policy = forward_policy() if network else ""
     engine.start()
     try:
         yield engine
@@ -219,9 +241,34 @@ def dockerd(tmp: Path, *flags: str, network: bool = False) -> Iterator[Engine]:
         with contextlib.suppress(Exception):
             engine.remove_all()
         engine.stop()
+        if policy:  # dockerd leaves DROP behind, which a dockerd without iptables does not live with
+            subprocess.run(["iptables", "-P", "FORWARD", policy], check=True)
         for mount in reversed(mounts(str(tmp))):
             subprocess.run(["umount", "-l", mount], capture_output=True)
         shutil.rmtree(root, ignore_errors=True)
+
+
+def forward_policy() -> str:
+    """ACCEPT or DROP: what iptables does with packets that this machine only forwards."""
+    done = subprocess.run(["iptables", "-S", "FORWARD"], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[0].split()[-1]
+
+
+@contextlib.contextmanager
+def own_bridge() -> Iterator[str]:
+    """A bridge for one dockerd (`--bridge=NAME`): docker0 is every dockerd's of this machine."""
+    name = f"dk{secrets.token_hex(5)}"
+    address = f"172.29.{secrets.randbelow(256)}.1/24"
+    try:
+        for words in (
+            ("link", "add", name, "type", "bridge"),
+            ("addr", "add", address, "dev", name),
+            ("link", "set", name, "up"),
+        ):
+            subprocess.run(["ip", *words], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "link", "del", name], check=False)
 
 
 def busybox_rootfs() -> bytes:
@@ -261,7 +308,7 @@ def import_busybox(engine: Engine, name: str = BUSYBOX) -> str:
 
 def until(true: Callable[[], object], seconds: float = 10) -> None:
     """Wait for what the engine does behind its answer; AssertionError when it does not come."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOW
     while not true():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.01)

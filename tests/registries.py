@@ -2,6 +2,7 @@
 
     with registry(tmp_path) as one:      plain HTTP;  one.host is 127.0.0.1:PORT
     with registry(tmp_path, users={"ann": "secret"}), registry(tmp_path, tls=(cert, key)) ...
+    with registry(tmp_path, address=own_address())      not loopback: nothing is insecure there
 
 `push(one, "a/b:1", image)` puts a small image there without an engine. Only what was started here is ended.
 """
@@ -22,6 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -35,28 +38,45 @@ class Registry:
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+    address: str = "127.0.0.1"
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     def request(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """One plain request: (status, headers in lower case, body)."""
-        return request(self.port, method, path, body, headers)
+        return request(self.port, method, path, body, headers, address=self.address)
 
 
 def request(
-    port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    port: int,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    *,
+    address: str = "127.0.0.1",
 ) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection(address, port, timeout=30)
     try:
         connection.request(method, path, body or None, headers or {})
         reply = connection.getresponse()
         return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
     finally:
         connection.close()
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback; without one the test is skipped."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.200", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("needs an address other than loopback")
+        return str(sock.getsockname()[0])
 
 
 def free_port() -> int:
@@ -71,18 +91,24 @@ def registry(
     *,
     users: dict[str, str] | None = None,
     tls: tuple[Path, Path] | None = None,
+    client_authority: Path | None = None,
     extra: str = "",
+    address: str = "127.0.0.1",
+    data: Path | None = None,
 ) -> Iterator[Registry]:
-    """Debian's docker-registry, ready to answer."""
+    """Debian's docker-registry, ready to answer on `address`."""
     port = free_port()
     home = tmp / f"registry-{port}"
     home.mkdir()
     lines = [
-        "version: 0.1", "log: {level: warn}", "storage:", f"  filesystem: {{rootdirectory: {home}/data}}",
-        "  delete: {enabled: true}", "http:", f"  addr: 127.0.0.1:{port}",
+        "version: 0.1", "log: {level: warn}", "storage:",
+        f"  filesystem: {{rootdirectory: {data or home / 'data'}}}",
+        "  delete: {enabled: true}", "http:", f"  addr: {address}:{port}",
     ]  # fmt: skip
     if tls:
         lines += ["  tls:", f"    certificate: {tls[0]}", f"    key: {tls[1]}"]
+    if client_authority:
+        lines += [f"    clientcas: [{client_authority}]"]
     if users:
         (home / "htpasswd").write_text("".join(f"{name}:{_bcrypt(word)}\n" for name, word in users.items()))
         lines += ["auth:", "  htpasswd:", "    realm: test", f"    path: {home}/htpasswd"]
@@ -95,11 +121,11 @@ def registry(
     try:
         deadline = time.monotonic() + 20
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
                 break
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
-        yield Registry(port, process, log)
+        yield Registry(port, process, log, address)
     finally:
         process.kill()
         process.wait()
@@ -201,7 +227,7 @@ def index(made: list[tuple[Made, str]]) -> bytes:
     ).encode()
 
 
-def push(one: Registry, name: str, made: Made) -> None:
+def push(one: Registry, name: str, made: Made, kind: str = OCI_MANIFEST) -> None:
     """Put an image there, by hand. `name` is path:tag."""
     path, _, tag = name.rpartition(":")
     for blob_digest, data in made.blobs.items():
@@ -210,9 +236,12 @@ def push(one: Registry, name: str, made: Made) -> None:
         location = headers["location"].split("/", 3)[3]
         status, _, text = one.request("PUT", f"/{location}&digest={blob_digest}", data)
         assert status == 201, text
-    put_manifest(one, path, tag, made.manifest, OCI_MANIFEST)
+    put_manifest(one, path, tag, made.manifest, kind)
 
 
 def put_manifest(one: Registry, path: str, reference: str, data: bytes, kind: str) -> None:
     status, _, text = one.request("PUT", f"/v2/{path}/manifests/{reference}", data, {"Content-Type": kind})
     assert status == 201, text
+
+
+SMALL = image([layer({"a": b"alpha" * 100}), layer({"b": b"beta" * 100})])

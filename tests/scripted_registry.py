@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from tests.registries import OCI_MANIFEST, Made, digest
 
@@ -33,11 +35,12 @@ class Scripted:
         self.cut_path = ""
         self.answer_bytes = 0
         self.port = 0
+        self.address = "127.0.0.1"
         self.unfinished = ""  # the digest of a blob that a test leaves half way
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     def serve(self, path: str, made: Made, tag: str) -> None:
         for reference in (tag, made.digest):
@@ -84,7 +87,18 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(whole[:count])
         self.close_connection = True
 
-    do_HEAD = do_GET
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def body(self) -> bytes:
+        """The request's, which a rule must read before it answers."""
+        if self.headers.get("Transfer-Encoding", "") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        found = b""
+        while size := int(self.rfile.readline(), 16):
+            found += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return found
 
     def _respond(self) -> None:
         script = self.script
@@ -114,11 +128,16 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def scripted() -> Iterator[Scripted]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+def scripted(tls: tuple[Path, Path] | None = None, address: str = "127.0.0.1") -> Iterator[Scripted]:
+    """`tls`: certificate and key."""
+    server = ThreadingHTTPServer((address, 0), Handler)
     server.daemon_threads = True
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     script = server.script = Scripted()  # type: ignore[attr-defined]
-    script.port = server.server_address[1]
+    script.port, script.address = server.server_address[1], address
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

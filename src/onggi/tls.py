@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from typing import Any
 
 _PIECE = 1 << 16
 
@@ -23,6 +24,11 @@ class Tls:
             self._incoming, self._outgoing, server_side=server_side, server_hostname=hostname or None
         )
         self.shaken = self.ended = False
+
+    def peer_name(self) -> str:
+        """The common name of the other end's certificate; empty where none was asked for or verified."""
+        subject: Any = (self._object.getpeercert() or {}).get("subject", ())
+        return next((str(pair[1]) for part in subject for pair in part if pair[0] == "commonName"), "")
 
     def feed(self, data: bytes) -> bytes:
         """Take what came from the wire; the plain bytes of it. Raises ssl.SSLError.

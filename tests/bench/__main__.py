@@ -76,17 +76,22 @@ def docker(engine: Engine, *args: str, client: str = "docker") -> float:
 # --- cases: seconds of the work on one engine -----------------------------------------------------------
 
 
-def api_run(engine: Engine) -> float:
+def api_run(engine: Engine, **host_config: object) -> float:
     """create, start, wait, remove over the API"""
     client = Client(engine)
 
     def work() -> None:
-        cid = client.create(["true"])
+        cid = client.create(["true"], **host_config)
         client("POST", f"/containers/{cid}/start")
         client("POST", f"/containers/{cid}/wait")
         client("DELETE", f"/containers/{cid}")
 
     return timed(work)
+
+
+def api_run_runc(engine: Engine) -> float:
+    """the same with --runtime runc on both"""
+    return api_run(engine, Runtime="runc")
 
 
 def run(engine: Engine) -> float:
@@ -158,6 +163,19 @@ def logs(engine: Engine) -> float:
     return timed(work)
 
 
+def cp(engine: Engine) -> float:
+    """docker cp of 100 MB in and out again"""
+    cid = running(engine)
+    with tempfile.TemporaryDirectory(prefix="onggi-bench-cp") as directory:
+        source, back = Path(directory) / "blob", Path(directory) / "back"
+        source.write_bytes(os.urandom(1 << 20) * 100)
+        seconds = docker(engine, "cp", str(source), f"{cid}:/data/blob")
+        seconds += docker(engine, "cp", f"{cid}:/data/blob", str(back))
+        if back.stat().st_size != source.stat().st_size:
+            raise RuntimeError(f"{engine.kind}: docker cp lost bytes")
+    return seconds
+
+
 def ping(engine: Engine) -> float:
     """GET /_ping 200 times on one connection"""
     client = Client(engine)
@@ -172,17 +190,19 @@ def inspect(engine: Engine) -> float:
 
 CASES: dict[str, tuple[Callable[[Engine], float], float | None]] = {
     "api-run": (api_run, 0.10),
+    "api-run-runc": (api_run_runc, None),
     "run-none": (run_none, 0.20),
     "run": (run, 0.15),
-    "exec": (exec_, 0.35),
+    "exec": (exec_, 0.30),
     "start-kill": (start_kill, 0.15),
     "burst": (burst, 0.15),
-    "ps": (ps, 0.8),
-    "logs": (logs, 0.6),
+    "ps": (ps, 0.5),
+    "logs": (logs, 0.5),
+    "cp": (cp, 0.7),
     "ping": (ping, None),
     "inspect": (inspect, None),
 }
-SLOW = {"burst", "logs"}
+SLOW = {"burst", "logs", "cp"}
 _running: dict[str, str] = {}
 _hundred: dict[str, list[str]] = {}
 
@@ -310,7 +330,11 @@ def main() -> int:
 
     tmp = Path(tempfile.mkdtemp(prefix="onggi-bench-"))
     try:
-        with engines.onggi(tmp) as ours, engines.dockerd(tmp, network=True) as theirs:
+        with (
+            engines.own_bridge() as bridge,
+            engines.onggi(tmp) as ours,
+            engines.dockerd(tmp, f"--bridge={bridge}", network=True) as theirs,
+        ):
             for engine in (ours, theirs):
                 engines.import_busybox(engine)
             print(

@@ -33,7 +33,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir="/dev/shm") as target:
             fd = os.open(target, os.O_RDONLY)
             begun = time.perf_counter()
-            applied = apply(io.BytesIO(data), fd, overlay_whiteouts=True)
+            applied = apply(io.BytesIO(data), fd, whiteouts="overlay")
             print(f"{applied.entries / (time.perf_counter() - begun):,.0f} members/s")
             os.close(fd)
 

@@ -8,16 +8,18 @@ unpack              our unpacker against tar -x, on tmpfs and on the disk, in mi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests import engines
+from tests import engines, registries
+from tests.bench.registry import alone
 from tests.engines import Engine
 
 FILES = 6000
@@ -28,7 +30,7 @@ import os, sys
 sys.path[1:1] = [{source!r}]
 from onggi.images.apply import apply
 fd = os.open(sys.argv[2], os.O_RDONLY)
-apply(open(sys.argv[1], "rb", buffering=0), fd, overlay_whiteouts=True)
+apply(open(sys.argv[1], "rb", buffering=0), fd, whiteouts="overlay")
 """
 
 
@@ -70,7 +72,9 @@ def load_gz(engine: Engine, tmp: Path) -> float:
 
 
 def used(engine: Engine) -> float:
-    """MB of an engine's root on the disk."""
+    """MB of an engine's root on the disk, once what was removed is gone."""
+    while any((engine.root / "trash").glob("*")):
+        time.sleep(0.1)
     os.sync()
     done = subprocess.run(["du", "-sxk", str(engine.root)], capture_output=True, text=True, check=True)
     return int(done.stdout.split()[0]) / 1024
@@ -109,9 +113,20 @@ def disk(ours: Engine, peer: Engine, tmp: Path) -> None:
     theirs = loaded(peer, archives)
     plain = loaded(ours, archives)
     empty(ours)
-    packed = loaded(ours, [repacked(archive) for archive in archives])
+    repacks = [repacked(archive) for archive in archives]
+    packed = loaded(ours, repacks)
+    empty(ours)
+    with dropping(tmp / "loaded") as engine:
+        recipes = loaded(engine, archives)
+    with dropping(tmp / "pulled") as engine:
+        dropped = pulled(engine, repacks, tmp)
     print(f"disk: dockerd {theirs:.0f} MB, ours:")
-    for form, size in (("docker save's plain layers", plain), ("a registry's gzip layers", packed)):
+    for form, size in (
+        ("docker save's plain layers", plain),
+        ("a registry's gzip layers", packed),
+        ("docker save's plain layers, with drop-packed-layers", recipes),
+        ("a registry's gzip layers, with drop-packed-layers", dropped),
+    ):
         print(f"  from {form}: {size:.0f} MB, {size / theirs:.2f}")
 
 
@@ -121,6 +136,27 @@ def loaded(engine: Engine, archives: list[Path]) -> float:
     for archive in archives:
         engine.docker("load", "-q", "-i", str(archive))
     return used(engine) - before
+
+
+@contextlib.contextmanager
+def dropping(place: Path) -> Iterator[Engine]:
+    """An engine with drop-packed-layers."""
+    place.mkdir()
+    with engines.onggi(place, "--bridge", "none", "--drop-packed-layers") as engine:
+        yield engine
+
+
+def pulled(engine: Engine, archives: list[Path], tmp: Path) -> float:
+    """MB that the images take when an engine pulls them."""
+    with registries.registry(tmp) as one:
+        before = used(engine)
+        for archive in archives:
+            name = archive.name.removesuffix(".oci.tar")
+            target = f"{one.host}/{name}:1"
+            policy = ["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false"]
+            subprocess.run([*policy, f"oci-archive:{archive}:{name}:1", f"docker://{target}"], check=True)
+            engine.docker("pull", "-q", target)
+        return used(engine) - before
 
 
 def empty(engine: Engine) -> None:
@@ -165,6 +201,7 @@ def unpack(tmp: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--alone", action="store_true", help="as in registry.py")
     parser.add_argument("cases", nargs="*", default=["import", "load-gz", "disk", "unpack"])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-images-") as name:
@@ -173,6 +210,9 @@ def main() -> None:
         if "unpack" in given.cases:
             unpack(tmp)
         with engines.onggi(tmp) as ours, engines.dockerd(tmp) as peer:
+            if given.alone:
+                assert ours.process is not None and peer.process is not None
+                alone(os.getpid(), ours.process.pid, peer.process.pid)
             for case, work in (("import", import_), ("load-gz", load_gz)):
                 if case in given.cases:
                     pairs = [(work(ours, tmp), work(peer, tmp)) for _ in range(given.rounds)]

@@ -1,6 +1,6 @@
 """Where the time of a run goes: what passes between request and answer, phase by phase.
 
-    python -m tests.bench.timeline [rounds] [--network none] [--exec]
+    python -m tests.bench.timeline [rounds] [--network none] [--publish] [--exec]
 
 Starts an engine with `ONGGI_FAILPOINT=timeline=FILE` (failpoints.py) and prints, in the order in which they
 are passed, each named place: who passes it, the median time since the request before, and since the place
@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tests import engines
 from tests.bench.__main__ import FOREVER, Client
@@ -32,7 +33,7 @@ def marked(
     return answer
 
 
-def one_run(client: Client, marks: list[Mark], host_config: dict[str, str]) -> None:
+def one_run(client: Client, marks: list[Mark], host_config: dict[str, Any]) -> None:
     body = {"Image": engines.BUSYBOX, "Cmd": ["true"], "HostConfig": host_config}
     created: dict[str, str] = marked(client, marks, "create", "POST", "/containers/create", body)  # type: ignore[assignment]
     path = f"/containers/{created['Id']}"
@@ -82,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rounds", nargs="?", type=int, default=30)
     parser.add_argument("--network", default="default")
+    parser.add_argument("--publish", action="store_true", help="with a published port")
     parser.add_argument("--exec", action="store_true", help="docker exec in a running container")
     args = parser.parse_args()
     tmp = Path(tempfile.mkdtemp(prefix="onggi-bench-"))
@@ -91,6 +93,8 @@ def main() -> None:
         with engines.onggi(tmp, failpoint=f"timeline={log}") as engine:
             engines.import_busybox(engine)
             client, host_config = Client(engine), {"NetworkMode": args.network}
+            if args.publish:
+                host_config["PortBindings"] = {"80/tcp": [{}]}
             container = client.create(FOREVER, **host_config)
             client("POST", f"/containers/{container}/start")
             for number in range(args.rounds + 5):

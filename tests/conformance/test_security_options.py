@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.root, pytest.mark.peer]
 RUN = ("run", "--rm", "--network", "none")
 
 
+@pytest.mark.host_root
 def test_system_paths_are_open_only_where_it_was_asked_for(pair: Pair) -> None:
     """The client sends `systempaths=unconfined` as two empty lists: absent and empty mean opposite things."""
     masked = "grep -c ' /sys/firmware ' /proc/self/mountinfo; "
@@ -22,6 +23,7 @@ def test_system_paths_are_open_only_where_it_was_asked_for(pair: Pair) -> None:
     assert opened.split() == ["0", "0"]
 
 
+@pytest.mark.cgroups
 def test_a_cgroup_parent_is_never_above_the_top(pair: Pair) -> None:
     """CVE-2022-0811's path: dots would leave the hierarchy, or enter another one."""
     got = pair(*RUN, "--cgroup-parent", "/../../onggi-dots", IMAGE, "cat", "/proc/self/cgroup")
@@ -72,6 +74,7 @@ def test_a_host_without_apparmor_runs_what_names_a_profile(pair: Pair) -> None:
     assert pair(*RUN, "--security-opt", "apparmor=docker-default", IMAGE, "echo", "ran") == "ran"
 
 
+@pytest.mark.cgroups
 def test_warnings_of_create(pair: Pair) -> None:
     done = pair.engine.run(pair.client, *RUN, "--oom-kill-disable", IMAGE, "true")
     assert "OOM killer is disabled for the container, but no memory limit is set" in done.stderr

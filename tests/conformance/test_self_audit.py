@@ -87,6 +87,15 @@ def test_never_weaker(
     assert weaker(ours, theirs(*flags, inside=inside)) == []
 
 
+@pytest.mark.parametrize(("flags", "inside"), CASES)
+def test_a_rootless_container_is_never_weaker(
+    rootless_onggi: Engine, theirs: Callable[..., set[str]], flags: tuple[str, ...], inside: bool
+) -> None:
+    ours = audit(rootless_onggi, *flags, inside=inside)
+    assert len(of(ours, "mount")) > 20, "the program has run to its end"
+    assert weaker(ours, theirs(*flags, inside=inside)) == []
+
+
 @pytest.mark.parametrize(
     "flags",
     [("--cap-add", "SYS_PTRACE"), ("--security-opt", "seccomp=unconfined"), ("--device", "/dev/kmsg"),

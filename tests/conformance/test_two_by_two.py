@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import tarfile
 import threading
@@ -106,6 +107,7 @@ def test_run_read_only_tmpfs_and_shm(pair: Pair) -> None:
     assert shm.split()[1] == "8192"
 
 
+@pytest.mark.cgroups
 def test_run_limits(pair: Pair) -> None:
     flags = [
         "--rm",
@@ -215,6 +217,7 @@ def test_kill_and_wait(pair: Pair) -> None:
     assert "invalid signal" in pair.fails("kill", "-s", "NOSUCH", other)[1].lower()
 
 
+@pytest.mark.cgroups
 def test_pause_unpause(pair: Pair) -> None:
     cid = pair.start()
     pair("pause", cid)
@@ -227,9 +230,16 @@ def test_pause_unpause(pair: Pair) -> None:
 
 
 def test_rename_and_update(pair: Pair) -> None:
-    cid = pair.start(flags=("--name", "before", "-m", "64m", "--memory-swap", "-1"))
+    cid = pair.start(flags=("--name", "before"))
     pair("rename", "before", "after")
     assert pair.inspect(cid, "{{.Name}}") == "/after"
+    pair("update", "--restart", "on-failure:3", "after")
+    assert pair.inspect("after", "{{.HostConfig.RestartPolicy.Name}}") == "on-failure"
+
+
+@pytest.mark.cgroups
+def test_update_of_limits(pair: Pair) -> None:
+    pair.start(flags=("--name", "after", "-m", "64m", "--memory-swap", "-1"))
     pair("update", "--memory", "96m", "--memory-swap", "-1", "--restart", "on-failure:3", "after")
     assert pair.inspect("after", "{{.HostConfig.Memory}}") == str(96 << 20)
     assert pair.inspect("after", "{{.HostConfig.RestartPolicy.Name}}") == "on-failure"
@@ -386,10 +396,53 @@ def test_inspect_top_stats_port(pair: Pair) -> None:
     assert "No such" in pair.fails("inspect", "nosuchobject")[1]
 
 
+def test_a_copy_replaces_no_device(pair: Pair, tmp_path: Path) -> None:
+    """`docker cp c:/file /dev/null`, as root: the machine needs that device."""
+    if pair.engine.kind == "rootless":
+        pytest.skip("makes a device, as root alone may")
+    device = tmp_path / "device"
+    os.mknod(device, 0o20666, os.makedev(1, 3))
+    cid = pair.start()
+    code, why = pair.fails("cp", f"{cid}:/etc/passwd", str(device))
+    assert code == 1
+    assert f'invalid output path: "{device}" must be a directory or a regular file: got a device' in why
+    (tmp_path / "file").write_text("x")
+    pair("exec", cid, "mknod", "/tmp/device", "c", "1", "3")
+    code, why = pair.fails("cp", str(tmp_path / "file"), f"{cid}:/tmp/device")
+    assert code == 1
+    assert f'destination "{cid}:/tmp/device" must be a directory or a regular file: got a device' in why
+    assert device.is_char_device()
+    assert pair("exec", cid, "stat", "-c", "%F", "/tmp/device") == "character special file"
+
+
+def test_what_the_engine_puts_into_a_root_is_no_change_of_it(pair: Pair) -> None:
+    """Places for its mounts, /.dockerenv, /etc/mtab; but the place of a user's mount is the container's."""
+    cid = pair.start("sh", "-c", "sleep 1000; true", flags=("-v", "/newly/made"))
+    assert pair("diff", cid).split("\n") == ["A /newly", "A /newly/made"]
+    assert pair("exec", cid, "stat", "-c", "%a %s %F", "/.dockerenv") == "755 0 regular empty file"
+    assert pair("exec", cid, "readlink", "/etc/mtab") == "/proc/mounts"
+    pair("kill", cid)
+    pair("commit", cid, "committed:2")
+    created = pair("create", IMAGE, "true")
+    exported = pair.engine.request("GET", f"/containers/{created}/export")[1]
+    with tarfile.open(fileobj=io.BytesIO(exported)) as tar:
+        names = {name.removeprefix("./").rstrip("/") for name in tar.getnames()}
+    assert {
+        ".dockerenv", "proc", "sys", "dev/console", "dev/pts", "dev/shm", "etc/hosts", "etc/hostname",
+        "etc/resolv.conf", "etc/mtab",
+    } <= names  # fmt: skip
+    with tarfile.open(fileobj=io.BytesIO(pair.engine.request("GET", "/images/committed:2/get")[1])) as tar:
+        layers = json.load(tar.extractfile("manifest.json"))[0]["Layers"]  # type: ignore[arg-type]
+        inner = tar.extractfile(layers[-1])
+        assert inner is not None
+        with tarfile.open(fileobj=inner) as layer:
+            assert {name.rstrip("/") for name in layer.getnames()} == {"newly", "newly/made"}
+
+
 def test_diff_and_commit(pair: Pair) -> None:
     cid = pair.start("sh", "-c", "echo made >/tmp/made; rm /etc/group; sleep 1000")
     pair.until("D /etc/group", "diff", cid)
-    assert {"A /tmp/made", "C /tmp", "D /etc/group", "C /etc"} <= set(pair("diff", cid).splitlines())
+    assert set(pair("diff", cid).splitlines()) == {"C /etc", "D /etc/group", "C /tmp", "A /tmp/made"}
     pair("commit", "-m", "a message", "-a", "an author", "-c", 'CMD ["cat", "/tmp/made"]', cid, "committed:1")
     assert pair("run", "--rm", "--network", "none", "committed:1") == "made"
     assert pair.status("run", "--rm", "--network", "none", "committed:1", "test", "-e", "/etc/group") == 1

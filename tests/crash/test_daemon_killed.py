@@ -7,21 +7,26 @@ again without a failpoint, the step that was cut off is asked for again, and the
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
 import os
 import re
 import signal
+import socket
+import subprocess
 import tarfile
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from tests import engines, registries
+from tests import engines, llb, registries
 from tests.engines import Engine
 from tests.registries import Registry
 
@@ -39,7 +44,10 @@ def names() -> list[str]:
 
 
 DOCKERFILE = "FROM busybox:test\nRUN echo built > /built\nCOPY only /copied\n"
-WITNESS = "trap 'echo last words; exit 17' USR1; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
+WITNESS = (
+    "trap 'echo last words; exit 17' USR1; nc -l -p 7 -e cat & "
+    "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
+)
 
 
 VOLUMES = ("crash-volume", "crash-implicit", "crash-memory")
@@ -55,13 +63,17 @@ class Script:
 
     def steps(self) -> list[Callable[[], None]]:
         return [
-            self.make_volume, self.create, self.start, self.exec, self.rename, self.update, self.pause,
+            self.make_volume, self.make_secret,
+            self.create, self.start, self.exec, self.rename, self.update, self.pause,
             self.unpause, self.make_network, self.connect, self.restart, self.disconnect, self.remove_network,
             self.commit, self.kill, self.stop, self.remove, self.remove_running,
-            self.start_in_vain, self.run_and_remove, self.come_back,
-            self.import_volume, self.clone_and_rename, self.remove_volume,
-            self.import_image, self.mend, self.tag, self.save_and_load, self.build, self.pull, self.push,
-            self.remove_image, self.prune_images, self.prune_builds,
+            self.run_by_another, self.start_in_vain, self.run_and_remove, self.come_back,
+            self.import_volume, self.clone_and_rename, self.remove_volume, self.remove_secret,
+            self.import_image, self.mend, self.tag, self.save_and_load, self.build, self.build_llb,
+            self.fail_a_step, self.build_listed,
+            self.cache_elsewhere,
+            self.pull, self.push,
+            self.mount_image, self.remove_image, self.prune_images, self.prune_builds,
         ]  # fmt: skip
 
     # Each raises ConnectionError or HTTPException when the daemon dies under it.
@@ -75,6 +87,17 @@ class Script:
     def make_volume(self) -> None:
         self.ask("POST", "/volumes/create", {"Name": "crash-volume"})
 
+    def make_secret(self) -> None:
+        body = {"Name": "crash-secret", "Data": "c2VjcmV0"}
+        self.ask("POST", "/secrets/create", body, (201, 409))
+        found = json.loads(self.ask("GET", "/secrets/crash-secret"))
+        body = {"Name": "crash-secret", "Labels": {"a": "b"}}
+        self.ask("POST", f"/secrets/crash-secret/update?version={found['Version']['Index']}", body)
+
+    def remove_secret(self) -> None:
+        self.ask("DELETE", "/secrets/crash-secret", None, (204, 404))
+        assert json.loads(self.ask("GET", "/secrets")) == []
+
     def create(self) -> None:
         options = {"DriverConfig": {"Options": {"type": "tmpfs", "device": "tmpfs"}}}
         memory = {"Type": "volume", "Source": "crash-memory", "Target": "/memory", "VolumeOptions": options}
@@ -82,7 +105,11 @@ class Script:
             "Image": engines.BUSYBOX,
             "Cmd": ["sleep", "1000"],
             "Volumes": {"/anonymous": {}},
-            "HostConfig": {"Binds": ["crash-volume:/home", "crash-implicit:/more"], "Mounts": [memory]},
+            "HostConfig": {
+                "Binds": ["crash-volume:/home", "crash-implicit:/more"],
+                "Mounts": [memory],
+                "Secrets": [{"SecretName": "crash-secret"}],
+            },
         }
         self.ask("POST", "/containers/create?name=crash", body, (201, 409))
         found = json.loads(self.ask("GET", "/containers/crash/json"))
@@ -100,6 +127,7 @@ class Script:
         exec_id = json.loads(self.ask("POST", "/containers/crash/exec", body))["Id"]
         self.ask("POST", f"/exec/{exec_id}/start", {"Detach": True})
         self.running(True)
+        assert self.engine.docker("exec", "crash", "cat", "/run/secrets/crash-secret") == "secret"
 
     def rename(self) -> None:
         self.ask("POST", "/containers/crash/rename?name=crash-renamed", None, (204, 404))
@@ -168,13 +196,21 @@ class Script:
         self.ask("POST", "/containers/crash-busy/start", None, (204, 304))
         self.ask("DELETE", "/containers/crash-busy?force=1", None, (204, 404))
 
+    def run_by_another(self) -> None:
+        """runc is installed wherever this runs; what it keeps of a container goes with it."""
+        self.make("crash-other", ["sleep", "1000"], Runtime="runc")
+        self.ask("POST", "/containers/crash-other/start", None, (204, 304))
+        assert self.engine.docker("exec", "crash-other", "echo", "inside") == "inside\n"
+        self.ask("DELETE", "/containers/crash-other?force=1", None, (204, 404))
+        assert list((self.engine.exec_root / "runtimes").glob("*/*")) == []
+
     def start_in_vain(self) -> None:
         self.make("crash-vain", ["/no/such/program"])
         self.ask("POST", "/containers/crash-vain/start", None, (404, 400))
         self.ask("DELETE", "/containers/crash-vain", None, (204, 404))
 
     def run_and_remove(self) -> None:
-        self.make("crash-rm", ["true"], AutoRemove=True)
+        self.make("crash-rm", ["true"], AutoRemove=True, UsernsMode="auto")
         self.ask("POST", "/containers/crash-rm/start", None, (204, 404))
         self.until("crash-rm", lambda found: found is None)
 
@@ -245,6 +281,71 @@ class Script:
             raise http.client.IncompleteRead(said)  # the daemon died under it: the head came before
         self.ask("GET", "/images/crash-built:1/json")
 
+    def build_llb(self) -> None:
+        """By BuildKit's door, which keeps a record of it."""
+        one = llb.Client()
+        definition = one.definition(one.run("echo by llb > /by", one.image("busybox:test")))
+        try:
+            llb.solve(self.engine, definition, "crash-llb")
+        except (GRPCError, StreamTerminatedError, OSError) as error:
+            raise ConnectionError(str(error)) from None
+        assert self.engine.docker("run", "--rm", "crash-llb", "cat", "/by") == "by llb\n"
+
+    def fail_a_step(self) -> None:
+        """It is kept, looked into, and run again."""
+        dockerfile = "FROM busybox:test\nRUN echo left > /left; exit 3\n"
+        said = self.ask("POST", "/build?networkmode=none&progress=status", small_tar(Dockerfile=dockerfile))
+        found = re.search(rb'"onggi.failed","aux":{"ID":"(\w+)"', said)
+        if found is None:
+            raise http.client.IncompleteRead(said)
+        name = found[1].decode()
+        said = self.shell(name, b"cat /left; exit\n")
+        if b"\nleft" not in said:
+            raise ConnectionError(f"the shell said {said!r}")
+        said = self.ask("POST", f"/build/failed/{name}/rerun")
+        if b"exit code: 3" not in said:
+            raise http.client.IncompleteRead(said)
+
+    def shell(self, name: str, words: bytes) -> bytes:
+        lines = (
+            f"POST /build/failed/{name}/shell HTTP/1.1",
+            "Host: x",
+            "Connection: Upgrade",
+            "Upgrade: tcp",
+        )
+        head = "\r\n".join((*lines, "", ""))
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(20)
+            sock.connect(self.engine.socket)
+            sock.sendall(head.encode())
+            said = b""
+            while data := sock.recv(4096):
+                if b"\r\n\r\n" not in said and b"\r\n\r\n" in said + data:
+                    sock.sendall(words)
+                said += data
+            return said
+
+    def build_listed(self) -> None:
+        """The context's names go first, then what of it is wanted; no half tree is used."""
+        asked = f"buildid={os.urandom(8).hex()}"
+        self.ask("POST", f"/build/context?{asked}&name=crash", b"f 644 0 1 only\0")
+        tar = small_tar(Dockerfile="FROM scratch\nCOPY only /\n", **{"context/only": "listed"})
+        said = self.ask("POST", f"/build?{asked}&listed=1&t=crash-listed:1", tar)
+        if b"Successfully tagged" not in said:
+            raise http.client.IncompleteRead(said)
+
+    def cache_elsewhere(self) -> None:
+        """A cache that went to a registry comes back, layer by layer."""
+        dockerfile = "FROM busybox:test\nRUN echo elsewhere > /elsewhere\n"
+        place = f"type=registry,ref={self.registry.host}/crash/cache"
+        for query in ({"cacheto": json.dumps([place])}, {"cachefrom": json.dumps([place])}):
+            asked = urllib.parse.urlencode({"t": "crash-cached:1", "networkmode": "none", **query})
+            said = self.ask("POST", f"/build?{asked}", small_tar(Dockerfile=dockerfile))
+            if b"Successfully tagged" not in said:
+                raise http.client.IncompleteRead(said)
+            self.ask("DELETE", "/images/crash-cached:1?force=1", None, (200, 404))
+            self.ask("POST", "/build/prune?all=1")
+
     def prune_builds(self) -> None:
         self.ask("POST", "/build/prune?all=1")
         assert json.loads(self.ask("GET", "/v1.51/system/df?type=build-cache"))["BuildCache"] == []
@@ -266,6 +367,12 @@ class Script:
         if '"Digest"' not in said:
             assert '"error"' not in said, said
             raise http.client.IncompleteRead(said.encode())  # the daemon died under it: the head came before
+
+    def mount_image(self) -> None:
+        path = Path(json.loads(self.ask("POST", "/images/crash-image:1/mount"))["Path"])
+        assert path.is_dir() and os.listdir(path)
+        self.ask("POST", "/images/crash-image:1/unmount?force=1", None, (204, 409))
+        assert json.loads(self.ask("GET", "/images/mounts")) == [] and not path.exists()
 
     def remove_image(self) -> None:
         for name in ("crash-image:1", "crash-tagged:2", "crash-built:1"):
@@ -306,16 +413,33 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         yield one
 
 
-def start_witness(engine: Engine) -> tuple[str, int]:
-    """A container on the bridge that must not notice anything: (id, pid of its init)."""
-    body = {"Image": engines.BUSYBOX, "Cmd": ["sh", "-c", WITNESS]}
+def start_witness(engine: Engine) -> tuple[str, int, socket.socket]:
+    """A container on the bridge that must not notice anything: (id, pid of its init, a connection to it)."""
+    host = {"PortBindings": {"7/tcp": [{"HostIp": "127.0.0.1"}]}}
+    body = {"Image": engines.BUSYBOX, "Cmd": ["sh", "-c", WITNESS], "HostConfig": host}
     cid = engine.api("POST", "/containers/create?name=witness", body)["Id"]
     engine.api("POST", f"/containers/{cid}/start")
-    return cid, engine.api("GET", f"/containers/{cid}/json")["State"]["Pid"]
+    found = engine.api("GET", f"/containers/{cid}/json")
+    port = int(found["NetworkSettings"]["Ports"]["7/tcp"][0]["HostPort"])
+    return cid, found["State"]["Pid"], connected(port)
 
 
-def check_witness(engine: Engine, cid: str, pid: int) -> None:
-    """It runs under the same pid, ends with its own code, and its log has every line."""
+def connected(port: int) -> socket.socket:
+    """An established connection through a published port, to a server that sends back what it gets."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=10)
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def check_witness(engine: Engine, cid: str, pid: int, connection: socket.socket) -> None:
+    """It runs under the same pid, its connection lives, it ends with its own code, its log has every line."""
+    with connection:
+        connection.sendall(b"still there")
+        assert connection.recv(100) == b"still there"
     state = engine.api("GET", f"/containers/{cid}/json")["State"]
     assert (state["Running"], state["Pid"]) == (True, pid)
     settings = engine.api("GET", f"/containers/{cid}/json")["NetworkSettings"]
@@ -342,7 +466,7 @@ def test_there_are_failpoints() -> None:
 @pytest.mark.parametrize("failpoint", names())
 def test_killed(engine: Engine, registry: Registry, failpoint: str) -> None:
     before = directories(engine)
-    cid, pid = start_witness(engine)
+    cid, pid, connection = start_witness(engine)
     engine.stop()
     reached = False
     try:
@@ -353,15 +477,18 @@ def test_killed(engine: Engine, registry: Registry, failpoint: str) -> None:
     for step in Script(engine, registry).steps():
         try:
             step()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, AssertionError):  # the last is a client's, which was told
             assert not reached, f"the engine died twice\n{engine.log[-3000:]}"
             assert engine.process is not None
-            engine.process.wait(10)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                engine.process.wait(10)
+            if engine.process.returncode is None:
+                raise
             engine.kill()
             engine.start()
             reached = True
             step()
-    check_witness(engine, cid, pid)
+    check_witness(engine, cid, pid, connection)
     if engine.stop() == -signal.SIGKILL:  # the point lies on the way of the orderly end
         assert not reached
         reached = True
@@ -374,5 +501,6 @@ def test_killed(engine: Engine, registry: Registry, failpoint: str) -> None:
     while (after := directories(engine)) != before:
         assert time.monotonic() < deadline, {key: after[key] ^ before[key] for key in before}
         time.sleep(0.02)
+    assert engine.api("GET", "/system/check")["Faults"] == []
     engine.stop()
     assert engines.leftovers(engine) == []

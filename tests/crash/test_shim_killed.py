@@ -18,14 +18,14 @@ from tests.engines import Engine
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
-def shim_points() -> list[str]:
-    """Every failpoint of the shim, from its source."""
+def shim_points() -> list[tuple[str, str]]:
+    """Every failpoint of the shim, from its source, with the runtimes on whose way it lies."""
     source = engines.TOP / "src" / "onggi" / "spawn"
-    found = {
-        n
-        for path in source.rglob("*.py")
-        for n in re.findall(r'failpoints\.hit\("([^"]+)"\)', path.read_text())
-    }
+    found = []
+    for path in source.rglob("*.py"):
+        for name in set(re.findall(r'failpoints\.hit\("([^"]+)"\)', path.read_text())):
+            found += [(name, "onggi")] if path.name != "foreign.py" else []
+            found += [(name, "runc")] if path.name != "launch.py" else []
     return sorted(found)
 
 
@@ -200,8 +200,8 @@ def test_exec_goes_on_while_the_daemon_dies(engine: Engine, tmp_path: Path) -> N
     check_clean(engine)
 
 
-@pytest.mark.parametrize("failpoint", shim_points())
-def test_shim_killed_at_each_step(tmp_path: Path, failpoint: str) -> None:
+@pytest.mark.parametrize(("failpoint", "runtime"), shim_points())
+def test_shim_killed_at_each_step(tmp_path: Path, failpoint: str, runtime: str) -> None:
     with engines.onggi(tmp_path) as engine:
         engines.import_busybox(engine)
         engine.stop()
@@ -209,7 +209,7 @@ def test_shim_killed_at_each_step(tmp_path: Path, failpoint: str) -> None:
         body = {
             "Image": engines.BUSYBOX,
             "Cmd": ["sh", "-c", "exit 6"],
-            "HostConfig": {"NetworkMode": "none"},
+            "HostConfig": {"NetworkMode": "none", "Runtime": runtime},
         }
         cid = engine.api("POST", "/containers/create", body)["Id"]
         status, _ = engine.request("POST", f"/containers/{cid}/start")
@@ -222,4 +222,5 @@ def test_shim_killed_at_each_step(tmp_path: Path, failpoint: str) -> None:
         engine.start()
         engine.api("POST", f"/containers/{cid}/start")
         assert until(engine, cid, "exited")["ExitCode"] == 6
+        assert list((engine.exec_root / "runtimes").glob("*/*")) == []
         check_clean(engine)

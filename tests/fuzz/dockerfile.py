@@ -1,13 +1,8 @@
 """The target of fuzzing: bytes as a Dockerfile, as words and as ignore patterns; each ends in a value or
 a reason.
-
-`python -m tests.fuzz.dockerfile [atheris' options] [corpus]` runs it under atheris, which is not among the
-project's libraries: install it where you run this.
 """
 
 from __future__ import annotations
-
-import sys
 
 from onggi.builder.dockerfile import expansion, typed
 from onggi.builder.dockerfile.checks import Checks
@@ -33,15 +28,3 @@ def one(data: bytes) -> None:
         dockerignore.Matcher(dockerignore.read(data)).excludes("a/b.c")
     except InvalidParameter as error:
         assert error.message
-
-
-def main() -> None:
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,4 @@
-"""Longer property tests of the Dockerfile language: `make fuzz`. With atheris: `python -m
-tests.fuzz.dockerfile`.
-"""
+"""Longer property tests of the Dockerfile language: `make fuzz`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ FLOORS: dict[str, int] = {
     "runtime": 2, "images": 2, "signatures": 2, "registry": 2, "network": 2, "volumes": 2,
     "engine": 3,
     "builder": 4,
-    "server": 5, "client": 5,
+    "server": 5, "client": 5, "mirror": 5,
     "cli": 6, "daemon": 6, "__main__": 6,
 }  # fmt: skip
 

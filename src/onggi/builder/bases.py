@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from onggi.builder import layouts
 from onggi.builder.client import Credentials
 from onggi.builder.plan.bases import Base
 from onggi.engine.images.pull import pull
-from onggi.errors import NoSuchImage, NotFound, NotImplemented_
+from onggi.errors import NoSuchImage, NotFound
 from onggi.images.images import Image
 from onggi.images.progress import Progress
-from onggi.images.resolve import resolve
-from onggi.spec import platform as platforms
+from onggi.images.resolve import runnable
 from onggi.spec import reference as references
 from onggi.spec.platform import Platform
 from onggi.store import images as rows
@@ -45,17 +45,16 @@ class EngineBases:
         return found
 
     async def oci_layout(self, store: str, reference: str, platform: Platform) -> Base:
-        raise NotImplemented_(f"oci-layout://{reference}: this engine reads no layouts of clients yet")
+        """Raises NotFound, Corrupt, InvalidParameter, NoSpace."""
+        return await layouts.base(self._job, reference, platform)
 
     def _known(self, reference: str, platform: Platform) -> Base | None:
         """Blocking. An image is kept from removal until the build's end."""
         images = self._job.engine.images
         with images.lock:
             try:
-                image = resolve(images, reference, None)
-            except NoSuchImage:
-                return None
-            if not platforms.matches(image.document.platform(), platform):
+                image = runnable(images, reference, platform)
+            except NotFound:  # it is not here, or not of that platform
                 return None
             return self._held(image, references.parse(reference))
 
@@ -78,7 +77,7 @@ class EngineBases:
             named.familiar_name,
             named.digest or named.tag,
             platform=str(platform),
-            auth=_header(auth) if auth != Credentials() else "",
+            auth=registry_header(auth) if auth != Credentials() else "",
         )
         async for line in lines:
             said = msgspec.json.decode(line, type=Progress)
@@ -87,7 +86,7 @@ class EngineBases:
             self._on_line(line)
 
 
-def _header(auth: Credentials) -> str:
-    """X-Registry-Auth."""
+def registry_header(auth: Credentials) -> str:
+    """The value of X-Registry-Auth."""
     said = {"username": auth.username, "password": auth.password, "identitytoken": auth.identity_token}
     return base64.urlsafe_b64encode(msgspec.json.encode(said)).decode()

@@ -18,14 +18,21 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from onggi.builder.cache.cache import Cache
-from onggi.builder.cache.prune import prune
+from onggi.builder.cache.prune import Keep, prune
 from onggi.builder.solver.job import Job, RunOptions, Shared
 from onggi.engine.offload import Offload
 from onggi.errors import Unavailable
+from onggi.images.collect import collect
 from onggi.store import build_cache as rows
+from onggi.store.images import unneeded_blobs
 
 if TYPE_CHECKING:
+    from onggi.builder.classic.agents import Agents
+    from onggi.builder.classic.directories import Kept
+    from onggi.builder.classic.listing import Listed
     from onggi.builder.client import BuildClient
+    from onggi.builder.executors.shell import Shell
+    from onggi.builder.failed import Held
     from onggi.builder.progress import Progress
     from onggi.engine.engine import Engine
 
@@ -46,8 +53,16 @@ class Builder:
         self.jobs: dict[str, Job] = {}
         self.shared: dict[str, Shared] = {}  # by key: what runs now, for every build that wants it
         self.offers: dict[str, dict[str, bytes]] = {}  # secrets for builds to come, by build id
+        # caches in directories of clients: classic/directories.py
+        self.layouts: dict[tuple[str, str, str], Kept] = {}
+        self.held: dict[str, Held] = {}  # builds that wait with a failed step, by its id
+        self.shells: dict[str, Shell] = {}  # in failed steps, by their ids
+        self.contexts: dict[str, Listed] = {}  # by build id: classic/listing.py
+        self.agents: dict[str, Agents] = {}  # of clients, by build id: classic/agents.py
+        self.rewritten: dict[tuple[str, int], str] = {}  # layers with other times: outputs/bundle.py
         self.selections: dict[str, str] = {}
         self.mount_locks: dict[str, asyncio.Lock] = {}
+        self.layer_locks: dict[str, asyncio.Lock] = {}  # of layers that are brought from elsewhere
 
     async def open(self) -> None:
         """Take up what a former engine left."""
@@ -68,6 +83,18 @@ class Builder:
         self.jobs[job.id] = job
         return job
 
+    async def sweep(self, job: Job) -> None:
+        """Remove what a build that has ended packed for an output, unless an image or a record has it now."""
+        await self.work(self._sweep, job)
+
+    def _sweep(self, job: Job) -> None:
+        """Of most builds nothing is left over: then a few look-ups are all."""
+        images = self.engine.images
+        unneeded = unneeded_blobs(images.database, sorted(job.packed))
+        left = [digest for digest in unneeded if images.blobs.exists(digest)]
+        if left:
+            collect(images, left)
+
     async def trim(self) -> None:
         """Bring the cache below its cap: leaves first, the least recently used of them first."""
         await self.work(self._trim)
@@ -80,7 +107,9 @@ class Builder:
             facts = os.statvfs(self.engine.paths.root)
             cap = facts.f_blocks * facts.f_frsize // 10
         if rows.total(self.cache.database) > cap:
-            report = prune(self.cache, self.engine.images, lambda _: True, everything=True, keep_bytes=cap)
+            report = prune(
+                self.cache, self.engine.images, lambda _: True, everything=True, keep=Keep(used_bytes=cap)
+            )
             log.info("removed %d build cache records: the cache is full", len(report.caches_deleted or ()))
 
     def offer(self, build_id: str, secrets: dict[str, bytes]) -> None:

@@ -54,6 +54,5 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cache_namespace: str = ""  # before the ids of cache mounts (BUILDKIT_CACHE_MOUNT_NS)
     devices: tuple[CdiDevice, ...] = ()  # of every RUN
     shared_key: str = ""  # which earlier transfer of the context this one is like
-    entitlements: tuple[str, ...] = ()  # network.host, security.insecure, device: what the client allows
     excludes: tuple[str, ...] = ()  # .dockerignore, already read; applied to the build context
     check_only: bool = False  # `build --check`: warnings, nothing is run

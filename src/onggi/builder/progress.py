@@ -57,6 +57,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A step has failed, and is kept as a record of the cache (cache/failed.py)."""
+
+    vertex: str
+    record_id: str
+    at: int
+
+
 class Warned(msgspec.Struct, frozen=True, kw_only=True):
     """A build check's finding, or a step's (then `vertex` names it)."""
 
@@ -64,7 +72,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
     vertex: str = ""
 
 
-Event: TypeAlias = VertexState | Began | Transfer | Output | Warned
+Event: TypeAlias = VertexState | Began | Transfer | Output | Kept | Warned
 
 
 class Progress(Protocol):

@@ -1,7 +1,7 @@
 """Start an engine in the background, where none answers at the default place.
 
 Owns `<exec root>/onggi.start.lock` while it works: of two commands the second finds the first one's engine.
-The log is `<exec root>/onggi.log`. Only root: an ordinary user is told what to do.
+The log is `<exec root>/onggi.log`. An ordinary user's engine is rootless, in directories of his own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 
 from onggi.cli import http, interpreter
-from onggi.cli.errors import CommandError, Unreachable
+from onggi.cli.errors import CommandError
 
 _PATIENCE_S = 20.0
 
@@ -22,13 +22,8 @@ def start(socket_path: str) -> None:
     """Return when the engine at `socket_path` answers. Raises CommandError with the log's end where it
     does not.
     """
-    if os.getuid() != 0:
-        raise CommandError(
-            Unreachable(f"unix://{socket_path}").message
-            + "\nonggi: starting one needs root: run `sudo onggi daemon`, or `sudo onggi system install` once"
-        )
     exec_root = os.path.dirname(socket_path)
-    os.makedirs(exec_root, mode=0o711, exist_ok=True)
+    os.makedirs(exec_root, mode=0o711 if os.getuid() == 0 else 0o700, exist_ok=True)
     lock_fd = os.open(f"{exec_root}/onggi.start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX)
@@ -41,7 +36,7 @@ def start(socket_path: str) -> None:
 def _start_locked(socket_path: str, log_path: str) -> None:
     log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        pid = _spawn(interpreter.daemon_command([]), log_fd)
+        pid = _spawn(interpreter.daemon_command([], interpreter.engine_module()), log_fd)
     finally:
         os.close(log_fd)
     deadline = time.monotonic() + _PATIENCE_S

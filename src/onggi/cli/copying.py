@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onggi.cli.http import Response
 
 GO_DIRECTORY = 1 << 31
+GO_DEVICE, GO_IRREGULAR = 1 << 26, 1 << 19
 GO_LINK = 1 << 27
 _CHUNK = 1 << 20
 
@@ -133,6 +134,26 @@ def destination(local: Local, path: str, found: dict[str, Any] | None) -> tuple[
     return os.path.dirname(plain), os.path.basename(plain)
 
 
+def check_place(target: str) -> None:
+    """What a copy may replace: no device, or /dev/null would be a file. Raises CommandError."""
+    try:
+        mode = os.stat(target).st_mode
+    except OSError:
+        return  # it is made, or refused by its own name
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return
+    kind = "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "an irregular file"
+    raise CommandError(f'invalid output path: "{target}" must be a directory or a regular file: got {kind}')
+
+
+def check_destination(word: str, found: dict[str, Any] | None) -> None:
+    """The same of a path in a container. Raises CommandError."""
+    mode = found.get("mode", 0) if found else 0
+    if mode & (GO_DEVICE | GO_IRREGULAR):
+        kind = "a device" if mode & GO_DEVICE else "an irregular file"
+        raise CommandError(f'destination "{word}" must be a directory or a regular file: got {kind}')
+
+
 def extract(response: Response, target: str, *, is_dir: bool, contents: bool) -> int:
     """Unpack an archive whose root is the copied thing; the bytes of files that were written. Raises
     CommandError.
@@ -158,7 +179,7 @@ def extract(response: Response, target: str, *, is_dir: bool, contents: bool) ->
             os.fchmod(fd, info.mode & 0o7777)
             os.utime(fd, (info.mtime, info.mtime))
             os.close(fd)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, OverflowError) as error:  # a time or a device that no system has
         raise CommandError(f"the container's archive is broken: {error}") from None
     except OSError as error:
         raise CommandError(f"{target}: {(error.strerror or str(error)).lower()}") from None
@@ -246,6 +267,8 @@ def _place(archive: Any, info: TarInfo, parts: list[str], root_fd: int, root: st
             os.mknod(
                 name, info.mode & 0o7777 | kind, os.makedev(info.devmajor, info.devminor), dir_fd=parent_fd
             )
+        if not info.islnk():
+            os.utime(name, (info.mtime, info.mtime), dir_fd=parent_fd, follow_symlinks=False)
     finally:
         os.close(parent_fd)
     return 0

@@ -48,9 +48,18 @@ def header(session: Session, image: str) -> str:
 
 def everything(session: Session) -> str:
     """X-Registry-Config: what is known of every registry, for a build, which may ask any of them."""
+    return encode(_all(session))
+
+
+def known(session: Session) -> dict[str, dict[str, str]]:
+    """Every registry where somebody is logged in, with what it is told. Raises CommandError."""
+    return {key: found for key, found in _all(session).items() if found}
+
+
+def _all(session: Session) -> dict[str, dict[str, str]]:
     document = _read(session)
     keys = {*(document.get("auths") or {}), *(document.get("credHelpers") or {})}
-    return encode({key: lookup(session, key) for key in sorted(keys)})
+    return {key: lookup(session, key) for key in sorted(keys)}
 
 
 def encode(found: dict[str, Any]) -> str:

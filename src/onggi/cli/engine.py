@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from onggi import jsontext
+from onggi import jsontext, paths
 from onggi.cli import http
 from onggi.cli.errors import CommandError, Refused, Unreachable
 from onggi.paths import Paths
@@ -52,12 +52,11 @@ class Address:
 
 
 def default_socket() -> str:
-    """The engine's socket of this user: the system's, or the one under XDG_RUNTIME_DIR."""
+    """The engine's socket of this user: the system's where he may use it, else his own engine's."""
     system = Paths().socket
     if os.getuid() == 0 or os.access(system, os.W_OK):
         return system
-    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
-    return Paths(exec_root=f"{runtime_dir}/onggi").socket if runtime_dir else system
+    return paths.rootless(os.environ, os.getuid())[0].socket
 
 
 class Engine:
@@ -141,9 +140,16 @@ class Engine:
             raise Refused(response.status, _reason(response))
         return response
 
-    def call(self, method: str, path: str, parameters: dict[str, Any] | None = None, body: Any = None) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, Any] | None = None,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         """A request whose answer is one JSON document (None where it is empty)."""
-        response = self.open(method, path, parameters, body)
+        response = self.open(method, path, parameters, body, headers)
         data = response.read()
         self.keep(response)
         return jsontext.loads(data) if data.strip() else None

@@ -6,6 +6,7 @@ import os
 import sys
 
 from onggi.cli import tree
+from onggi.cli.program import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ TABLE_FORMAT = (
     "'TEMPLATE':         a Go template"
 )
 OBJECT_FORMAT = "How to print:\n'json':             JSON\n'TEMPLATE':         a Go template"
-_REPEATED = ("list", "filter", "strings", "mount", "network")
+_REPEATED = ("list", "filter", "strings", "mount", "network", "secret", "config")
 
 
 def top_page() -> str:
@@ -25,7 +26,7 @@ def top_page() -> str:
 
     own = [path for path in tree.COMMANDS if " " not in path and path not in tree.COMMON]
     return "\n".join([
-        "Usage:  onggi [OPTIONS] COMMAND",
+        f"Usage:  {NAME} [OPTIONS] COMMAND",
         "",
         "Containers, images and volumes on this machine",
         "",
@@ -41,20 +42,20 @@ def top_page() -> str:
         "Global Options:",
         *options(GLOBAL_FLAGS),
         "",
-        "Run 'onggi COMMAND --help' for more information on a command.",
+        f"Run '{NAME} COMMAND --help' for more information on a command.",
     ])  # fmt: skip
 
 
 def noun_page(noun: str) -> str:
     return "\n".join([
-        f"Usage:  onggi {noun} COMMAND",
+        f"Usage:  {NAME} {noun} COMMAND",
         "",
         tree.NOUNS[noun],
         "",
         "Commands:",
         *_commands(verbs(noun)),
         "",
-        f"Run 'onggi {noun} COMMAND --help' for more information on a command.",
+        f"Run '{NAME} {noun} COMMAND --help' for more information on a command.",
     ])  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def command_page(path: str, spelled: str) -> str:
     aliases = tree.COMMANDS[path][1]
     rows = tuple(row for row in module.FLAGS if row[4])
     lines = [
-        f"Usage:  onggi {spelled} {'[OPTIONS] ' if rows else ''}{module.USAGE}".rstrip(),
+        f"Usage:  {NAME} {spelled} {'[OPTIONS] ' if rows else ''}{module.USAGE}".rstrip(),
         "",
         tree.COMMANDS[path][2],
     ]
@@ -84,7 +85,7 @@ def command_page(path: str, spelled: str) -> str:
     if more:
         lines += ["", more]
     if aliases:
-        lines += ["", "Aliases:", "  " + ", ".join(f"onggi {name}" for name in sorted((path, *aliases)))]
+        lines += ["", "Aliases:", "  " + ", ".join(f"{NAME} {name}" for name in sorted((path, *aliases)))]
     if rows:
         lines += ["", "Options:", *options(rows)]
     return "\n".join(lines)

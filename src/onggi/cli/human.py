@@ -7,40 +7,14 @@ from __future__ import annotations
 
 import time
 
+from onggi.spec.age import words
+
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
-def duration(seconds: float) -> str:
-    """`2 minutes`, `About an hour`, `3 weeks`."""
-    whole = int(seconds)
-    if whole < 1:
-        return "Less than a second"
-    if whole == 1:
-        return "1 second"
-    if whole < 60:
-        return f"{whole} seconds"
-    minutes = whole // 60
-    if minutes == 1:
-        return "About a minute"
-    if minutes < 60:
-        return f"{minutes} minutes"
-    hours = int(seconds / 3600 + 0.5)
-    if hours == 1:
-        return "About an hour"
-    if hours < 48:
-        return f"{hours} hours"
-    if hours < 24 * 7 * 2:
-        return f"{hours // 24} days"
-    if hours < 24 * 30 * 2:
-        return f"{hours // 24 // 7} weeks"
-    if hours < 24 * 365 * 2:
-        return f"{hours // 24 // 30} months"
-    return f"{int(seconds / 3600) // 24 // 365} years"
-
-
 def ago(epoch: float) -> str:
-    return duration(time.time() - epoch) + " ago"
+    return words(time.time() - epoch) + " ago"
 
 
 def _scaled(value: float, base: int, names: tuple[str, ...], digits: int) -> str:
@@ -122,9 +96,21 @@ def parse_time(text: str) -> tuple[int, int]:
     return days(year, month, day) * 86400 + seconds, nanoseconds
 
 
+def since(text: str) -> str:
+    """The age of an RFC 3339 time."""
+    seconds, nanoseconds = parse_time(text)
+    return ago(seconds + nanoseconds / 1e9)
+
+
 def days(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 in the Gregorian calendar."""
     if month <= 2:
         year -= 1
         month += 12
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 719469
+
+
+def go_time(text: str) -> str:
+    """An RFC 3339 time as Go prints it: `2024-05-05 12:00:00.123 +0000 utc`."""
+    day, _, rest = text.partition("T")
+    return f"{day} {rest.rstrip('Z')} +0000 utc"

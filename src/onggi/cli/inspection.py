@@ -119,6 +119,8 @@ def typed(value: Any, name: str = "") -> Any:
         return (
             values.NIL_MAP if name in _MAPS else values.NIL_POINTER if name in _POINTERS else values.NIL_LIST
         )
+    if name == "Data" and isinstance(value, str):
+        return values.Bytes(value)
     if isinstance(value, dict):
         loose = name in ("Labels", "Options", "DriverOpts", "Annotations", "Sysctls", "Data")
         found = {key: item if loose else typed(item, key) for key, item in value.items()}
@@ -128,8 +130,8 @@ def typed(value: Any, name: str = "") -> Any:
     return value
 
 
-def indent(text: str) -> str:
-    """Set a JSON text in lines, four blanks a level; every token stays as it was written."""
+def indent(text: str, step: str = "    ") -> str:
+    """Set a JSON text in lines, each level by one `step` more; every token stays as it was written."""
     import _json
 
     out: list[str] = []
@@ -154,12 +156,12 @@ def indent(text: str) -> str:
                 at = rest + 1
                 continue
             depth += 1
-            out.append(letter + "\n" + "    " * depth)
+            out.append(letter + "\n" + step * depth)
         elif letter in "}]":
             depth -= 1
-            out.append("\n" + "    " * depth + letter)
+            out.append("\n" + step * depth + letter)
         elif letter == ",":
-            out.append(",\n" + "    " * depth)
+            out.append(",\n" + step * depth)
         elif letter == ":":
             out.append(": ")
         else:

@@ -125,3 +125,15 @@ def object_text(value: Any, form: str) -> str:
 
 def labels(found: dict[str, str] | None) -> str:
     return ",".join(f"{name}={value}" for name, value in sorted((found or {}).items()))
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Numbers inside names by their value."""
+    parts: list[tuple[int, int, str]] = []
+    word = ""
+    for letter in name + "\0":
+        if word and (letter == "\0" or letter.isdigit() != word[-1].isdigit()):
+            parts.append((0, int(word), "") if word.isdigit() else (1, 0, word))
+            word = ""
+        word += letter
+    return parts

@@ -9,8 +9,9 @@ import os
 import sys
 
 from onggi.cli import flags as flag_words
-from onggi.cli import tree
+from onggi.cli import program, tree
 from onggi.cli.errors import CommandError, FlagError
+from onggi.cli.program import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ GLOBAL_FLAGS: tuple[Row, ...] = (
         "c",
         "string",
         "",
-        'Context to use for this command (before DOCKER_HOST and "onggi context use")',
+        f'Context to use for this command (before DOCKER_HOST and "{NAME} context use")',
     ),
     ("debug", "D", "bool", False, "Show the requests that are sent, and tracebacks"),
     ("host", "H", "list", None, "Address of the engine, unix:///path, tcp://host:port or ssh://user@host"),
@@ -58,7 +59,7 @@ def run(argv: list[str]) -> int:
     try:
         found, words = flag_words.parse(GLOBAL_FLAGS, argv, interspersed=False)
         debug = found["debug"]
-        return _dispatch(found, words)
+        return _dispatch(found, words, argv)
     except flag_words.HelpWanted:
         from onggi.cli import help
 
@@ -66,8 +67,8 @@ def run(argv: list[str]) -> int:
         return 0
     except FlagError as error:
         sys.stderr.write(
-            f"{error.message}\n\nUsage:  onggi [OPTIONS] COMMAND [ARG...]\n\n"
-            "Run 'onggi --help' for more information\n"
+            f"{error.message}\n\nUsage:  {NAME} [OPTIONS] COMMAND [ARG...]\n\n"
+            f"Run '{NAME} --help' for more information\n"
         )
         return error.status
     except CommandError as error:
@@ -107,11 +108,9 @@ def _silence_stdout() -> None:
     os.close(null_fd)
 
 
-def _dispatch(found: Flags, words: list[str]) -> int:
+def _dispatch(found: Flags, words: list[str], argv: list[str]) -> int:
     if found["version"]:
-        from onggi import __version__
-
-        print(f"Onggi version {__version__}")
+        print(program.version())
         return 0
     if not words:
         from onggi.cli import help
@@ -125,10 +124,26 @@ def _dispatch(found: Flags, words: list[str]) -> int:
 
         complete.answer(found, words[1:])
         return 0
+    if words[0] not in tree.COMMANDS and words[0] not in tree.NOUNS:
+        _try_plugin(found, words[0], argv)
     path, rest = resolve(words)
     if path in tree.COMMANDS:
         return _run_command(found, path, " ".join(words[: len(words) - len(rest)]), rest)
     return _noun(path, rest)
+
+
+def _try_plugin(found: Flags, name: str, argv: list[str]) -> None:
+    """Returns where no plugin has that name. Raises CommandError."""
+    from onggi.cli import plugins
+    from onggi.cli.session import Session
+
+    session = Session(found, name)
+    path = plugins.find(session, name)
+    if path:
+        try:
+            plugins.become(session, path, argv)
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}") from None
 
 
 def resolve(words: list[str]) -> tuple[str, list[str]]:
@@ -145,7 +160,7 @@ def resolve(words: list[str]) -> tuple[str, list[str]]:
     if name in tree.COMMANDS:
         return name, words[1:]
     raise CommandError(
-        f"onggi: unknown command: onggi {name}{_suggest(name)}\n\nRun 'onggi --help' for more information"
+        f"{NAME}: unknown command: {NAME} {name}{_suggest(name)}\n\nRun '{NAME} --help' for more information"
     )
 
 
@@ -161,8 +176,8 @@ def _noun(noun: str, rest: list[str]) -> int:
 
     if rest and not rest[0].startswith("-"):
         raise CommandError(
-            f"onggi: unknown command: onggi {noun} {rest[0]}\n\nUsage:  onggi {noun}\n\n"
-            f"Run 'onggi {noun} --help' for more information"
+            f"{NAME}: unknown command: {NAME} {noun} {rest[0]}\n\nUsage:  {NAME} {noun}\n\n"
+            f"Run '{NAME} {noun} --help' for more information"
         )
     try:
         flag_words.parse((), rest)
@@ -171,8 +186,8 @@ def _noun(noun: str, rest: list[str]) -> int:
         return 0
     except FlagError as error:
         sys.stderr.write(
-            f"{error.message}\n\nUsage:  onggi {noun} COMMAND\n\n"
-            f"Run 'onggi {noun} --help' for more information\n"
+            f"{error.message}\n\nUsage:  {NAME} {noun} COMMAND\n\n"
+            f"Run '{NAME} {noun} --help' for more information\n"
         )
         return error.status
     sys.stderr.write(help.noun_page(noun) + "\n")
@@ -208,7 +223,7 @@ def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int
         return int(module.run(Session(found, spelled), flag_words.Flags(), words))
     rows: tuple[Row, ...] = module.FLAGS
     options = "[OPTIONS] " if any(row[4] for row in rows) else ""
-    usage = f"Usage:  onggi {spelled} {options}{module.USAGE}".rstrip()
+    usage = f"Usage:  {NAME} {spelled} {options}{module.USAGE}".rstrip()
     try:
         flags, arguments = flag_words.parse(rows, words, interspersed=getattr(module, "INTERSPERSED", True))
     except flag_words.HelpWanted:
@@ -218,7 +233,7 @@ def _run_command(found: Flags, path: str, spelled: str, words: list[str]) -> int
         return 0
     except FlagError as error:
         return fail(
-            f"{error.message}\n\n{usage}\n\nRun 'onggi {spelled} --help' for more information", error.status
+            f"{error.message}\n\n{usage}\n\nRun '{NAME} {spelled} --help' for more information", error.status
         )
     _check_count(spelled, usage, module.ARGUMENTS, len(arguments))
     from onggi.cli.session import Session
@@ -248,5 +263,6 @@ def _check_count(spelled: str, usage: str, wanted: tuple[int, int | None], count
     else:
         what, hint = f"requires at least {least} and at most {most} arguments", "Run"
     raise CommandError(
-        f"onggi: 'onggi {spelled}' {what}\n\n{usage}\n\n{hint} 'onggi {spelled} --help' for more information"
+        f"{NAME}: '{NAME} {spelled}' {what}\n\n{usage}\n\n"
+        f"{hint} '{NAME} {spelled} --help' for more information"
     )

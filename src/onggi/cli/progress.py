@@ -15,12 +15,18 @@ from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 
-def show(messages: Iterable[dict[str, Any]], *, quiet: bool = False, out_fd: int = 1) -> None:
-    """Print a stream to its end. Raises CommandError for an error inside it."""
+def show(
+    messages: Iterable[dict[str, Any]],
+    *,
+    quiet: bool = False,
+    out_fd: int = 1,
+    aux: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> None:
+    """Print a stream to its end; `aux` hears what is for programs. Raises CommandError for an error in it."""
     painter = Lines(out_fd) if os.isatty(out_fd) else Log(out_fd)
     for message in messages:
         failure = message.get("errorDetail") or (
@@ -31,7 +37,9 @@ def show(messages: Iterable[dict[str, Any]], *, quiet: bool = False, out_fd: int
             raise CommandError(
                 str(failure.get("message") or message.get("error")), code if code and code < 256 else 1
             )
-        if not quiet and "aux" not in message:  # for programs: what a push made
+        if "aux" in message:
+            aux(message["aux"])
+        elif not quiet:
             painter.show(message)
 
 

@@ -21,12 +21,15 @@ def pull(
     *,
     platform: str = "",
     all_tags: bool = False,
+    referrers: bool = False,
     quiet: bool = False,
     out_fd: int = 1,
 ) -> None:
     """Pull and show it. Raises Refused, CommandError."""
     name, tag = reference.split(image)
     parameters: dict[str, Any] = {"fromImage": name, "platform": platform or None}
+    if referrers:
+        parameters["referrers"] = "1"
     if not all_tags:
         parameters["tag"] = tag or "latest"
     headers = {"X-Registry-Auth": credentials.header(session, image)}

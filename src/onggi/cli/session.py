@@ -9,6 +9,7 @@ import os
 import sys
 
 from onggi.cli.errors import CommandError
+from onggi.cli.program import DOCKER_SOCKET, NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Session:
         chosen = hosts[0] if hosts else os.environ.get("DOCKER_HOST") or os.environ.get("ONGGI_HOST")
         if chosen:
             return Address(chosen, chosen=True, tls=self._wants_tls())
+        if NAME == "docker" and os.access(DOCKER_SOCKET, os.W_OK):
+            return Address(f"unix://{DOCKER_SOCKET}", chosen=True)
         return Address(f"unix://{default_socket()}", chosen=False)
 
     def address(self) -> Address:

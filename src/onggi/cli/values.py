@@ -6,13 +6,13 @@ flag:`. Kinds with a language of their own (mount, network, ulimit, ...) are in 
 
 from __future__ import annotations
 
+from onggi.spec.truth import FALSE, TRUE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 _UNITS = {
     "ns": 1,
     "us": 10**3,
@@ -28,9 +28,9 @@ _SIZES = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 def boolean(text: str) -> bool:
     """Go's strconv.ParseBool."""
-    if text in _TRUE:
+    if text in TRUE:
         return True
-    if text in _FALSE:
+    if text in FALSE:
         return False
     raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
 
@@ -152,7 +152,9 @@ KINDS: dict[str, Callable[[str], Any]] = {
     "strings": str,
     "filter": filter_word,
 }
-REPEATED = ("list", "strings", "filter", "map", "mount", "network", "ulimit", "gpu-request")
+REPEATED = (
+    "list", "strings", "filter", "map", "mount", "network", "ulimit", "gpu-request", "secret", "config",
+)  # fmt: skip
 
 
 def parse(kind: str, text: str) -> Any:

@@ -1,7 +1,3 @@
-"""`onggi daemon`: the process around the engine. Entry: main(argv)."""
-
-from __future__ import annotations
-
-from onggi.daemon.process import main
-
-__all__ = ["main"]
+"""`onggi daemon`: the process around the engine. Entry: process.main(argv), of an ordinary user's engine
+rootless.parent.main(argv).
+"""

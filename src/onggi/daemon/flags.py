@@ -5,12 +5,17 @@ from __future__ import annotations
 from onggi import paths
 from onggi.cli.flags import Row
 
-DEFAULT_CONFIG_FILE = "/etc/onggi/daemon.json"
+DEFAULT_CONFIG_FILE = paths.CONFIG_FILE
 
 FLAGS: tuple[Row, ...] = (
+    ("access-policy", "", "string", "", "File that says which rights each caller has"),
+    ("audit-log", "", "string", "", "File that says who did what"),
+    ("add-runtime", "", "list", None, "OCI runtimes that containers may ask for: name=path"),
+    ("allow-nondistributable-artifacts", "", "list", None, ""),  # of no effect, as in dockerd 28
     ("bip", "", "string", "", "Address and network of the default bridge (CIDR)"),
     ("bip6", "", "string", "", "IPv6 address and network of the default bridge (CIDR)"),
     ("bridge", "b", "string", "", 'Name of the default bridge; "none" for no default bridge'),
+    ("cdi-spec-dir", "", "list", None, 'Directories of CDI specs of devices ("" for none)'),
     ("certs-dir", "", "list", None, "Directories of HOST:PORT/{hosts.toml,*.crt,*.cert,*.key} of registries"),
     ("cgroup-parent", "", "string", "", "Parent control group of all containers"),
     ("config-file", "", "string", DEFAULT_CONFIG_FILE, "Configuration file (dockerd's daemon.json)"),
@@ -22,6 +27,7 @@ FLAGS: tuple[Row, ...] = (
     ("default-gateway-v6", "", "string", "", "The same for IPv6"),
     ("default-ipc-mode", "", "string", "private", 'IPC namespace of containers ("shareable", "private")'),
     ("default-network-opt", "", "list", None, "Options of new networks: driver=option=value"),
+    ("default-runtime", "", "string", "onggi", "OCI runtime of containers that do not ask for one"),
     ("default-shm-size", "", "string", "64MiB", "Size of /dev/shm in containers"),
     ("default-ulimit", "", "list", None, "Limits of containers: name=soft[:hard]"),
     ("dns", "", "list", None, "Name servers of containers"),
@@ -32,6 +38,8 @@ FLAGS: tuple[Row, ...] = (
     ("fixed-cidr-v6", "", "string", "", "The same for IPv6"),
     ("group", "G", "string", "onggi", "Group that may use the unix socket"),
     ("host", "H", "list", None, "Where to listen: unix:///path, fd://, tcp://address:port"),
+    ("http-proxy", "", "string", "", "Proxy for registries with http:// (or HTTP_PROXY)"),
+    ("https-proxy", "", "string", "", "Proxy for registries with https:// (or HTTPS_PROXY)"),
     ("icc", "", "bool", True, "Let containers of the default bridge speak to each other"),
     ("init", "", "bool", False, "Run an init in containers that forwards signals and reaps processes"),
     ("init-path", "", "string", "", "Program of that init, instead of the built-in one"),
@@ -50,10 +58,14 @@ FLAGS: tuple[Row, ...] = (
     ("log-opt", "", "list", None, "Default log driver options: key=value"),
     ("mtu", "", "int", 1500, "MTU of the default bridge"),
     ("max-concurrent-downloads", "", "int", 3, "Layers that a pull brings at a time"),
+    ("max-download-attempts", "", "int", 5, "Tries of what a registry did not answer, or broke off"),
     ("max-concurrent-uploads", "", "int", 5, "Layers that a push sends at a time"),
+    ("no-proxy", "", "string", "", "Hosts and networks that are asked without a proxy (or NO_PROXY)"),
     ("no-new-privileges", "", "bool", False, "Set no_new_privs for containers that do not say otherwise"),
     ("offline", "", "bool", False, "Never speak to a registry"),
+    ("drop-packed-layers", "", "bool", False, "Keep layers unpacked only where the packed ones can be had"),
     ("pidfile", "p", "string", "", "File of the engine's pid (default: onggi.pid in exec-root)"),
+    ("publish-policy", "", "string", "nat", 'Published ports: "nat", or "host-firewall" (INPUT rules count)'),
     (
         "registries-conf",
         "",
@@ -63,23 +75,35 @@ FLAGS: tuple[Row, ...] = (
     ),
     ("registry-mirror", "", "list", None, "Registries to ask before Docker Hub"),
     ("root", "", "alias:data-root", "", ""),
+    (
+        "rootless-network",
+        "",
+        "string",
+        "",
+        'Way out of a user\'s own engine: "slirp4netns", "pasta", "none" (default: what is installed)',
+    ),
     ("shutdown-timeout", "", "int", 15, "Seconds that requests get to end at a shutdown; containers run on"),
     ("signature-policy", "", "string", "", "policy.json (podman's language): whose images may come in"),
-    ("storage-driver", "s", "string", "", 'How layers are stored ("overlay", "native")'),
+    ("socket-mode", "", "string", "0660", "Mode of the unix socket, octal"),
+    ("storage-opt", "", "list", None, "What a container may take on disk: overlay2.size=10G"),
+    ("storage-driver", "s", "string", "", 'How layers are stored ("overlay2", "fuse-overlayfs", "vfs")'),
     ("tls", "", "bool", False, "TLS on tcp:// (--tls=false says that plain tcp is meant)"),
     ("tlscacert", "", "string", "~/.docker/ca.pem", "Authority whose clients are let in"),
     ("tlscert", "", "string", "~/.docker/cert.pem", "The engine's certificate"),
     ("tlskey", "", "string", "~/.docker/key.pem", "The certificate's key"),
     ("tlsverify", "", "bool", False, "TLS on tcp://, and only for clients with a certificate"),
+    ("userns-remap", "", "string", "", "User whose subordinate ids containers get: default, USER, UID:GID"),
     ("validate", "", "bool", False, "Check the configuration and quit"),
     ("version", "v", "bool", False, "Print the version and quit"),
 )
 
 # Flag -> key of daemon.json, where it is not the same word; dockerd uses the plural in the file.
 KEYS = {
+    "add-runtime": "runtimes",
     "default-address-pool": "default-address-pools",
     "default-network-opt": "default-network-opts",
     "default-ulimit": "default-ulimits",
+    "cdi-spec-dir": "cdi-spec-dirs",
     "certs-dir": "certs-dirs",
     "dns-opt": "dns-opts",
     "host": "hosts",
@@ -87,6 +111,7 @@ KEYS = {
     "label": "labels",
     "log-opt": "log-opts",
     "registry-mirror": "registry-mirrors",
+    "storage-opt": "storage-opts",
 }
 
 # Flags that the file has no key for.

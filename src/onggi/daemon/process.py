@@ -24,10 +24,11 @@ from onggi.cli import help as help_
 from onggi.cli.errors import FlagError
 from onggi.cli.flags import Flags, HelpWanted, parse
 from onggi.daemon import log as log_
-from onggi.daemon import pid_file, settings, sockets
+from onggi.daemon import pid_file, reaper, settings, sockets
 from onggi.daemon.flags import FLAGS
 from onggi.daemon.notify import notify
 from onggi.daemon.settings import Settings
+from onggi.engine import descriptors
 from onggi.engine.engine import Engine
 from onggi.engine.reconcile import open_engine
 from onggi.errors import OnggiError
@@ -52,6 +53,7 @@ def main(argv: list[str]) -> int:
     if flags["version"]:
         print(f"Onggi version {__version__}")
         return 0
+    reaper.stand_aside()
     return _guarded(flags)
 
 
@@ -70,6 +72,9 @@ def _guarded(flags: Flags) -> int:
         sys.stderr.write("configuration OK\n")
         return 0
     log_.set_up(loaded.log_level, loaded.log_format)
+    descriptors.raise_limit()
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
     try:
         asyncio.run(_run(flags, loaded))
     except OnggiError as error:
@@ -83,8 +88,8 @@ def _guarded(flags: Flags) -> int:
 
 async def _run(flags: Flags, loaded: Settings) -> None:
     log.info("Starting up: version %s, root %s", __version__, loaded.engine.root)
-    if os.geteuid() != 0:
-        log.warning("not running as root: most containers will not start")
+    if loaded.engine.rootless and loaded.engine.rootless.single_id:
+        log.warning("root is the only id in containers: %s", loaded.engine.rootless.single_id)
     tls = sockets.tls_context(loaded.tls) if loaded.tls else None
     bound = sockets.open_all(loaded)
     try:
@@ -139,7 +144,12 @@ def _reload(engine: Engine, flags: Flags, loaded: Settings) -> None:
     except OnggiError as error:
         log.error("the configuration is not reloaded: %s", error.message)
         return
+    try:
+        engine.reload_access(fresh.engine.access_policy)
+    except OnggiError as error:
+        log.error("the access policy is not reloaded: %s", error.message)
+        return
     engine.config = fresh.engine
     log_.set_level(fresh.log_level)
-    engine.events.emit("daemon", "reload", "", {"name": os.uname().nodename})
+    engine.events.emit("daemon", "reload", "", {"name": os.uname().nodename, **settings.reloadable(fresh)})
     log.info("Reloaded configuration")

@@ -1,8 +1,8 @@
 """Where the engine listens: unix sockets, sockets that systemd opened (fd://), tcp with TLS, or plain
 where that is wanted.
 
-A unix socket is 0660, root and the group. A path that another engine answers on is refused, a stale one is
-replaced.
+A unix socket is 0660 (--socket-mode), root and the group; an ordinary user's is 0600. A path that another
+engine answers on is refused, a stale one is replaced.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _open(host: str, settings: Settings) -> list[socket.socket]:
 def _unix(path: str, settings: Settings) -> socket.socket:
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    old = os.umask(0o117)
+    old = os.umask(~settings.socket_mode & 0o777)
     try:
         sock.bind(path)
     except OSError as error:
@@ -69,7 +69,9 @@ def _unix(path: str, settings: Settings) -> socket.socket:
 
 
 def _give_to_group(path: str, settings: Settings) -> None:
-    """Only a group that was asked for by name must exist."""
+    """Only a group that was asked for by name must exist. A user's socket is his own, unless he asks."""
+    if settings.engine.rootless and not settings.group_is_given:
+        return
     if settings.group.isdigit():
         gid = int(settings.group)
     else:
@@ -79,7 +81,10 @@ def _give_to_group(path: str, settings: Settings) -> None:
             if settings.group_is_given:
                 raise InvalidParameter(f"group {settings.group} not found") from None
             return
-    os.chown(path, 0, gid)
+    try:
+        os.chown(path, 0, gid)
+    except OSError as error:
+        raise InvalidParameter(f"can't give {path} to group {settings.group}: {error.strerror}") from None
 
 
 def _remove_stale(path: str) -> None:

@@ -30,9 +30,16 @@ def rfc3339(instant: int) -> str:
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?))?(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:?\d\d)?\Z"
 )
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s|us|ns))+\Z")
-_PIECE = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|ns)")
-_UNIT_NS = {"h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "ms": 1_000_000, "us": 1000, "ns": 1}
+_SECONDS = re.compile(r"(-?)(\d{1,19})(?:\.(\d{1,9}))?\Z", re.ASCII)
+_NUMBER = r"(\d{1,19}(?:\.\d*)?|\.\d+)"
+_DURATION = re.compile(rf"[+-]?(?:{_NUMBER}(?:h|ms|m|s|us|µs|μs|ns))+\Z", re.ASCII)
+_PIECE = re.compile(rf"{_NUMBER}(h|ms|m|s|us|µs|μs|ns)", re.ASCII)
+_MICROSECOND = 1000
+_UNIT_NS = {
+    "h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "ms": 1000 * _MICROSECOND,
+    "us": _MICROSECOND, "µs": _MICROSECOND, "μs": _MICROSECOND, "ns": 1,
+}  # fmt: skip
+_LIMIT = 1 << 63  # Go's int64
 
 
 def parse_instant(text: str) -> int:
@@ -43,56 +50,35 @@ def parse_instant(text: str) -> int:
     """
     if not text:
         return 0
-    if re.fullmatch(r"-?\d+(\.\d{1,9})?", text):
-        whole, _, fraction = text.partition(".")
-        return int(whole) * SECOND + int(fraction.ljust(9, "0") or 0)
+    if (seconds := _SECONDS.match(text)) is not None and int(seconds[2]) < _LIMIT:
+        instant = int(seconds[2]) * SECOND + int((seconds[3] or "0").ljust(9, "0"))
+        return -instant if seconds[1] else instant
     if _DURATION.match(text):
         return now() - duration(text)
     found = _RFC3339.match(text)
     if found is None:
-        raise InvalidParameter(f'parsing time "{text}": not an instant')
+        raise InvalidParameter(f'failed to parse value as time or duration: "{text}"')
     date, clock, fraction, zone = found.groups()
     clock = clock or "00:00:00"
     clock = clock if clock.count(":") == 2 else clock + ":00"
     zone = "+00:00" if zone in (None, "Z", "z") else zone
     try:
-        seconds = int(datetime.fromisoformat(f"{date}T{clock}{zone}").timestamp())
-    except ValueError as error:
+        whole = int(datetime.fromisoformat(f"{date}T{clock}{zone}").timestamp())
+    except (ValueError, OverflowError) as error:
         raise InvalidParameter(f'parsing time "{text}": {error}') from None
-    return seconds * SECOND + int((fraction or "").ljust(9, "0"))
+    return whole * SECOND + int((fraction or "").ljust(9, "0"))
 
 
 def duration(text: str) -> int:
-    """A Go duration such as `1h30m` in nanoseconds. Raises InvalidParameter."""
-    if not _DURATION.match(text):
+    """A Go duration such as `1h30m` or `-1.5s` in nanoseconds. Raises InvalidParameter."""
+    found = sum(_nanoseconds(*piece) for piece in _PIECE.findall(text)) if _DURATION.match(text) else _LIMIT
+    if found >= _LIMIT:
         raise InvalidParameter(f'time: invalid duration "{text}"')
-    return int(sum(float(number) * _UNIT_NS[unit] for number, unit in _PIECE.findall(text)))
+    return -found if text.startswith("-") else found
 
 
-def human(nanoseconds: int) -> str:
-    """A length of time in words, with the steps that Docker's clients know ("3 minutes", "About an hour")."""
-    seconds = nanoseconds // SECOND
-    if seconds < 1:
-        return "Less than a second"
-    if seconds == 1:
-        return "1 second"
-    if seconds < 60:
-        return f"{seconds} seconds"
-    minutes = seconds // 60
-    if minutes == 1:
-        return "About a minute"
-    if minutes < 60:
-        return f"{minutes} minutes"
-    hours = int(seconds / 3600 + 0.5)
-    if hours == 1:
-        return "About an hour"
-    steps = (
-        (48, 1, "hours"),
-        (24 * 14, 24, "days"),
-        (24 * 60, 24 * 7, "weeks"),
-        (24 * 730, 24 * 30, "months"),
-    )
-    for limit, size, name in steps:
-        if hours < limit:
-            return f"{hours // size} {name}"
-    return f"{hours // (24 * 365)} years"
+def _nanoseconds(number: str, unit: str) -> int:
+    """As Go counts: what is less than a nanosecond is cut off."""
+    whole, _, fraction = number.partition(".")
+    digits = fraction[:18].ljust(18, "0")
+    return int(whole or 0) * _UNIT_NS[unit] + int(digits) * _UNIT_NS[unit] // 1_000_000_000_000_000_000

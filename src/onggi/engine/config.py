@@ -15,7 +15,12 @@ from ipaddress import IPv4Address, IPv6Address
 import msgspec
 
 from onggi import paths
+from onggi.engine import runtimes as oci_runtimes
+from onggi.engine.rootless import Rootless
+from onggi.engine.runtimes import Program
 from onggi.errors import InvalidParameter
+from onggi.registry import proxies
+from onggi.registry.proxies import Proxies
 
 DEFAULT_SHM_BYTES = 64 * 1024 * 1024
 DEFAULT_STOP_SECONDS = 10
@@ -39,6 +44,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     exec_root: str = paths.EXEC_ROOT
     cgroup_parent: str = ""  # empty: derived from root, see cgroup_root()
     storage_driver: str = ""  # empty: overlay where the kernel can, else native
+    storage_options: tuple[str, ...] = ()  # overlay2.size=BYTES: what a container may take on disk
     default_shm_bytes: int = DEFAULT_SHM_BYTES
     default_ulimits: dict[str, Ulimit] = {}
     default_ipc_mode: str = "private"
@@ -51,14 +57,23 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     init_path: str = ""
     no_new_privileges: bool = False
+    access_policy: str = ""  # path of a policy file: rights of callers; empty: who opens the socket has all
+    audit_log: str = ""  # path; empty: none
+    cdi_spec_dirs: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")  # of devices by name; ("",): none
+    runtimes: dict[str, Program] = {}  # other OCI runtimes by name, beside the engine's own and runc
+    default_runtime: str = oci_runtimes.OWN
+    userns_remap: str = ""  # "default", user, uid, or user:group: containers get that user's subordinate ids
     labels: tuple[str, ...] = ()
+    proxies: Proxies = Proxies()  # of registries
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
     signature_policy: str = ""  # path of a policy.json; empty: images are accepted unsigned, as by dockerd
     registries_conf: str = "/etc/containers/registries.conf"
     certs_dirs: tuple[str, ...] = ("/etc/onggi/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d")
     offline: bool = False
+    drop_packed_layers: bool = False  # layers are kept unpacked only, where possible: images/elsewhere.py
     max_concurrent_downloads: int = 3
+    max_download_attempts: int = 5
     max_concurrent_uploads: int = 5
     bridge: str = ""  # "none" turns the default bridge off
     bip: str = ""
@@ -78,9 +93,18 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     ip6tables: bool = True
     ip_forward: bool = True
     ip_forward_no_drop: bool = False
+    publish_policy: str = "nat"  # "host-firewall": published ports obey the host's INPUT rules
+    build_entitlements: tuple[str, ...] = ("network.host", "device")  # what a build may be allowed
+    rootless_network: str = ""  # "slirp4netns", "pasta" or "none"; empty: what is installed
     build_cache_bytes: int = 0  # what the build cache may take; 0: a tenth of its file system; -1: no cap
     workers: int = 16
     debug: bool = False
+    rootless: Rootless | None = None  # an ordinary user's engine; else it is root's
+
+    @property
+    def cdi_directories(self) -> tuple[str, ...]:
+        """Without the empty text that says that there are none (dockerd's way to turn CDI off)."""
+        return tuple(directory for directory in self.cdi_spec_dirs if directory)
 
     @property
     def paths(self) -> paths.Paths:
@@ -103,6 +127,7 @@ _KEYS = {
     "exec-root": "exec_root",
     "cgroup-parent": "cgroup_parent",
     "storage-driver": "storage_driver",
+    "storage-opts": "storage_options",
     "default-ulimits": "default_ulimits",
     "default-ipc-mode": "default_ipc_mode",
     "default-cgroupns-mode": "default_cgroupns_mode",
@@ -114,14 +139,23 @@ _KEYS = {
     "init": "init",
     "init-path": "init_path",
     "no-new-privileges": "no_new_privileges",
+    "access-policy": "access_policy",
+    "audit-log": "audit_log",
+    "cdi-spec-dirs": "cdi_spec_dirs",
+    "runtimes": "runtimes",
+    "default-runtime": "default_runtime",
+    "userns-remap": "userns_remap",
     "labels": "labels",
+    "proxies": "proxies",
     "insecure-registries": "insecure_registries",
     "registry-mirrors": "registry_mirrors",
     "signature-policy": "signature_policy",
     "registries-conf": "registries_conf",
     "certs-dirs": "certs_dirs",
     "offline": "offline",
+    "drop-packed-layers": "drop_packed_layers",
     "max-concurrent-downloads": "max_concurrent_downloads",
+    "max-download-attempts": "max_download_attempts",
     "max-concurrent-uploads": "max_concurrent_uploads",
     "bridge": "bridge",
     "bip": "bip",
@@ -141,16 +175,24 @@ _KEYS = {
     "ip6tables": "ip6tables",
     "ip-forward": "ip_forward",
     "ip-forward-no-drop": "ip_forward_no_drop",
+    "publish-policy": "publish_policy",
+    "rootless-network": "rootless_network",
     "debug": "debug",
 }
 
 # Keys of daemon.json that belong to the process around the engine, or that live restore makes true anyway.
 DAEMON_KEYS = frozenset(
     {
-        "hosts", "pidfile", "log-level", "log-format", "group", "live-restore", "shutdown-timeout",
+        "hosts", "pidfile", "socket-mode",
+        "log-level", "log-format", "group", "live-restore", "shutdown-timeout",
         "tls", "tlscacert", "tlscert", "tlskey", "tlsverify",
     }
 )  # fmt: skip
+
+# Keys that dockerd 28 takes, says to be without effect, and does nothing with.
+DEPRECATED_KEYS = {
+    "allow-nondistributable-artifacts": "Pushing nondistributable artifacts is now enabled by default",
+}
 
 
 def parse(document: dict[str, object], base: EngineConfig | None = None) -> EngineConfig:
@@ -158,7 +200,9 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
 
     `default-shm-size` takes bytes or a size with a unit, as dockerd's does.
     """
-    unknown = sorted(set(document) - set(_KEYS) - DAEMON_KEYS - {"default-shm-size", "builder"})
+    unknown = sorted(
+        set(document) - set(_KEYS) - DAEMON_KEYS - set(DEPRECATED_KEYS) - {"default-shm-size", "builder"}
+    )
     if unknown:
         raise InvalidParameter(
             "the following directives don't match any configuration option: " + ", ".join(unknown)
@@ -167,7 +211,9 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
     if "default-shm-size" in document:
         values["default_shm_bytes"] = size_bytes(str(document["default-shm-size"]))
     if "builder" in document:
-        values["build_cache_bytes"] = _build_cache_bytes(document["builder"])
+        builder = _builder(document["builder"])
+        values["build_cache_bytes"] = _build_cache_bytes(builder.gc)
+        values["build_entitlements"] = builder.entitlements.granted
     fields = msgspec.structs.asdict(base) if base is not None else {}
     try:
         config = msgspec.convert({**fields, **values}, EngineConfig)
@@ -175,9 +221,13 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
         raise InvalidParameter(f"invalid configuration: {error}") from None
     if config.log_driver not in ("json-file", "none", "local"):
         raise InvalidParameter(f"logger: no log driver named '{config.log_driver}' is registered")
+    oci_runtimes.check(config.runtimes, config.default_runtime)
     _check_networks(config)
+    _check_registries(config)
     if config.max_concurrent_downloads < 1 or config.max_concurrent_uploads < 1:
         raise InvalidParameter("invalid max concurrent downloads or uploads: at least 1 is needed")
+    if config.max_download_attempts < 1:
+        raise InvalidParameter(f"invalid max download attempts: {config.max_download_attempts}")
     return config
 
 
@@ -187,19 +237,56 @@ class _Gc(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     default_max_used_space: str | int = 0
 
 
+class _Entitlements(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """`builder.entitlements` of daemon.json, with dockerd's defaults."""
+
+    network_host: bool = True
+    security_insecure: bool = False
+    device: bool = True
+
+    @property
+    def granted(self) -> tuple[str, ...]:
+        pairs = (
+            ("network.host", self.network_host),
+            ("security.insecure", self.security_insecure),
+            ("device", self.device),
+        )
+        return tuple(name for name, granted in pairs if granted)
+
+
 class _Builder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gc: _Gc = _Gc()
+    entitlements: _Entitlements = _Entitlements()
 
 
-def _build_cache_bytes(builder: object) -> int:
-    """`builder.gc` of daemon.json: enabled, defaultKeepStorage. Raises InvalidParameter."""
+def _builder(builder: object) -> _Builder:
+    """`builder` of daemon.json. Raises InvalidParameter."""
     try:
-        found = msgspec.convert(builder, _Builder).gc
+        return msgspec.convert(builder, _Builder)
     except msgspec.ValidationError as error:
         raise InvalidParameter(f"invalid configuration: builder: {error}") from None
+
+
+def _build_cache_bytes(found: _Gc) -> int:
+    """`builder.gc`: enabled, defaultKeepStorage."""
     if not found.enabled:
         return -1
     return size_bytes(str(found.default_max_used_space or found.default_keep_storage or 0))
+
+
+def _check_registries(config: EngineConfig) -> None:
+    """In dockerd's words. Raises InvalidParameter."""
+    for url in (config.proxies.http_proxy, config.proxies.https_proxy):
+        if url:
+            proxies.check(url)
+    if not config.insecure_registries and not config.registry_mirrors:
+        return
+    from onggi.registry import endpoints  # not before it is needed: an idle engine does not hold it
+
+    for item in config.insecure_registries:
+        endpoints.check_insecure(item)
+    for url in config.registry_mirrors:
+        endpoints.check_mirror(url)
 
 
 def _check_networks(config: EngineConfig) -> None:
@@ -212,6 +299,12 @@ def _check_networks(config: EngineConfig) -> None:
         raise InvalidParameter(
             "You specified --iptables=false with --icc=false. ICC=false uses iptables to function. "
             "Please set --icc or --iptables to true"
+        )
+    if config.publish_policy not in ("nat", "host-firewall"):
+        raise InvalidParameter(f'invalid publish policy: {config.publish_policy}: "nat" or "host-firewall"')
+    if config.rootless_network not in ("", "pasta", "slirp4netns", "none"):
+        raise InvalidParameter(
+            f'invalid rootless network: {config.rootless_network}: "slirp4netns", "pasta" or "none"'
         )
     if config.mtu < 0 or config.mtu > 65535:
         raise InvalidParameter(f"invalid default MTU: {config.mtu}")
@@ -254,5 +347,5 @@ def size_bytes(text: str) -> int:
     unit = unit if unit == "b" else unit.removesuffix("b")
     try:
         return int(float(number) * _UNITS[unit])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         raise InvalidParameter(f"invalid size: '{text}'") from None

@@ -12,14 +12,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onggi.engine import clock
+from onggi.engine.access import callers
+from onggi.engine.filters import Filters, labels_match
+from onggi.errors import InvalidParameter
+from onggi.spec import reference
 from onggi.wire.system import EventActor, EventMessage
 
 if TYPE_CHECKING:
     from onggi.engine.record import ContainerRecord
 
 RING = 1024
-
-Filters = Mapping[str, Sequence[str]]
+OBJECTS = frozenset(
+    ("config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume")
+)
+WITH_DETAILS = frozenset(("exec_create", "exec_start", "health_status"))  # actions such as `exec_create: sh`
 
 
 class Events:
@@ -36,7 +42,9 @@ class Events:
     def emit(
         self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None
     ) -> None:
-        """Tell everyone; `kind` is container, image, volume, network, daemon or builder."""
+        """Tell everyone; `kind` is container, image, volume, network, secret, config, daemon
+        or builder.
+        """
         instant = max(
             clock.now(), self._last_at + 1
         )  # no two at once: a client goes on behind the last it saw
@@ -45,7 +53,7 @@ class Events:
             EventMessage(
                 type=kind,
                 action=action,
-                actor=EventActor(id=actor_id, attributes=dict(attributes or {})),
+                actor=EventActor(id=actor_id, attributes={**(attributes or {}), **_caller()}),
                 scope="local",
                 time=instant // clock.SECOND,
                 time_nano=instant,
@@ -58,6 +66,11 @@ class Events:
         """An event of a container: its labels, image and name are attributes."""
         attributes = {**record.config.labels, "image": record.config.image, "name": record.name, **extra}
         self.emit("container", action, record.id, attributes)
+
+    def exec_(self, action: str, record: ContainerRecord, exec_id: str, command: Sequence[str]) -> None:
+        """An event of an exec instance, with its command as dockerd writes it."""
+        program, *arguments = command or ("",)
+        self.container(f"{action}: {program} {' '.join(arguments)}", record, execID=exec_id)
 
     async def subscribe(
         self, filters: Filters | None = None, *, since: int = 0, until: int = 0
@@ -105,8 +118,16 @@ class Events:
         return True
 
 
+def _caller() -> dict[str, str]:
+    """Who asked for what has happened: `uid=1000,gid=1000,pid=4711`."""
+    caller = callers.current()
+    return {"caller": caller.text()} if caller is not None else {}
+
+
 def matches(event: EventMessage, filters: Filters) -> bool:
-    """Docker's rule: values of one filter are alternatives, different filters must all hold."""
+    """Docker's rule (daemon/events/filter.go): values of one filter are alternatives, different ones must all
+    hold, those that it does not know do.
+    """
     return all(_matches(event, name, values) for name, values in filters.items() if values)
 
 
@@ -116,30 +137,29 @@ def _matches(event: EventMessage, name: str, values: Sequence[str]) -> bool:
         case "type":
             return event.type in values
         case "event":
-            return any(event.action == value or event.action.split(":")[0] == value for value in values)
+            return event.action in values or (
+                not WITH_DETAILS.isdisjoint(values) and event.action.startswith(tuple(values))
+            )
         case "scope":
             return event.scope in values
         case "label":
-            return all(_label(attributes, value) for value in values)
-        case "container" | "volume" | "network" | "daemon" | "image":
-            return _object(event, name, values)
-    return False
+            return labels_match(attributes, values)
+        case "image":
+            return _image(event, values)
+        case _ if name in OBJECTS:
+            names = (event.actor.id, attributes.get("name", ""))
+            return any(one.startswith(tuple(values)) for one in names)
+    return True
 
 
-def _label(attributes: Mapping[str, str], value: str) -> bool:
-    key, equals, wanted = value.partition("=")
-    return key in attributes and (not equals or attributes[key] == wanted)
+def _image(event: EventMessage, values: Sequence[str]) -> bool:
+    """The image of an event, or of the container of one; with and without its tag."""
+    named = event.actor.attributes.get("name" if event.type == "image" else "image", "")
+    return any(one in values or _familiar_name(one) in values for one in (event.actor.id, named))
 
 
-def _object(event: EventMessage, kind: str, values: Sequence[str]) -> bool:
-    attributes = event.actor.attributes
-    if kind == "image":
-        names = {event.actor.id, attributes.get("name", "")} if event.type == "image" else set()
-        names.add(attributes.get("image", ""))
-        return any(
-            value in names or value in {n.rpartition(":")[0] for n in names} - {""} for value in values
-        )
-    if event.type != kind:
-        return bool(kind == "container" and attributes.get("container") in values)
-    names = {event.actor.id, attributes.get("name", "")}
-    return any(value in names or event.actor.id.startswith(value) for value in values if value)
+def _familiar_name(text: str) -> str:
+    try:
+        return reference.parse(text).familiar_name
+    except InvalidParameter:
+        return text

@@ -103,13 +103,12 @@ async def _probe(engine: Engine, container: Container, check: HealthConfig) -> P
     started_at = clock.now()
     exec_id = secrets.token_hex(32)
     timeout = (check.timeout or TIMEOUT) / clock.SECOND
-    attributes = {"execID": exec_id}
-    engine.events.container(f"exec_create: {' '.join(args)}", container.record, **attributes)
+    engine.events.exec_("exec_create", container.record, exec_id, args)
     try:
         plan = await engine.offload(
             plans.compile_exec, engine, container.record, ExecCreateRequest(cmd=args, attach_stdout=True)
         )
-        engine.events.container(f"exec_start: {' '.join(args)}", container.record, **attributes)
+        engine.events.exec_("exec_start", container.record, exec_id, args)
         running = await shim.exec(exec_id, plan, Stdio(), capture=OUTPUT_BYTES, timeout=timeout)
         exit_ = await running.exited
     except ShimGone:
@@ -119,7 +118,7 @@ async def _probe(engine: Engine, container: Container, check: HealthConfig) -> P
     code, output = exit_.exit_code, exit_.output.decode("utf-8", "replace")
     if exit_.timed_out:
         code, output = -1, f"Health check exceeded timeout ({timeout:g}s): {output}"
-    engine.events.container("exec_die", container.record, **attributes, exitCode=str(exit_.exit_code))
+    engine.events.container("exec_die", container.record, execID=exec_id, exitCode=str(exit_.exit_code))
     return Probe(started_at=started_at, ended_at=clock.now(), exit_code=code, output=output)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi.images.images import Image
-from onggi.images.resolve import resolve as resolve_image
+from onggi.images.resolve import runnable
 from onggi.spec import platform as platforms
 from onggi.wire import base
 from onggi.wire.images import ImageConfig
@@ -28,7 +28,7 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
 async def resolve(engine: Engine, reference: str, platform: str = "") -> ImageFacts:
     """The image of a name, an id or a prefix of one. Raises NoSuchImage, NotFound, InvalidParameter."""
     wanted = platforms.parse(platform) if platform else None
-    return facts(await engine.offload(resolve_image, engine.images, reference, wanted))
+    return facts(await engine.offload(runnable, engine.images, reference, wanted))
 
 
 def facts(image: Image) -> ImageFacts:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from onggi.engine.containers import init_layer
 from onggi.engine.oci.process import User
 from onggi.images import view
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 KEPT = 1024
 _HIDING = {
-    f"{space}.overlay.{name}" for space in ("trusted", "user") for name in ("opaque", "redirect", "metacopy")
+    *(
+        f"{space}.overlay.{name}"
+        for space in ("trusted", "user")
+        for name in ("opaque", "redirect", "metacopy")
+    ),
+    "user.fuseoverlayfs.opaque",
 }
 _Key = tuple[str, str, tuple[str, ...]]
 _known: OrderedDict[_Key, User] = OrderedDict()
@@ -33,7 +39,7 @@ def of_container(engine: Engine, record: ContainerRecord, user: str, groups: Seq
     pristine = _etc_is_the_images(engine, record)
     if pristine and key in _known:
         return _known[key]
-    root_fd = view.open_root(engine.snapshots.mounts(record.snapshot))
+    root_fd = view.open_root(init_layer.mounts(engine, record))
     try:
         found = of_root(root_fd, user, groups)
     finally:
@@ -60,16 +66,17 @@ def _etc_is_the_images(engine: Engine, record: ContainerRecord) -> bool:
     A run leaves /etc there, with the places of our three files; as long as it is a directory that the layers
     below shine through (overlayfs: no opaque one, no redirect), it changes nothing.
     """
-    if engine.snapshots.driver != "overlay2" or any(m.target.startswith("/etc") for m in record.mounts):
+    if not engine.snapshots.stackable or any(m.target.startswith("/etc") for m in record.mounts):
         return False
-    etc = f"{engine.snapshots.tree(record.snapshot)}/etc"
+    upper = engine.snapshots.tree(record.snapshot)
+    etc = f"{upper}/etc"
     try:
         mode = os.lstat(etc).st_mode
     except FileNotFoundError:
-        return True
+        return not os.path.lexists(f"{upper}/.wh.etc")
     if not stat.S_ISDIR(mode) or set(os.listxattr(etc)) & _HIDING:
         return False
-    return not any(os.path.lexists(f"{etc}/{name}") for name in ("passwd", "group"))
+    return not {"passwd", "group", ".wh.passwd", ".wh.group", ".wh..wh..opq"}.intersection(os.listdir(etc))
 
 
 def of_root(root_fd: int, user: str, groups: Sequence[str]) -> User:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from onggi.engine.config import size_bytes
+from onggi.engine.regexp.expression import Expression, TooCostly
+from onggi.engine.regexp.syntax import Invalid
 from onggi.engine.shims import LogTarget
 from onggi.errors import InvalidParameter
+from onggi.spec.number import whole
 
 if TYPE_CHECKING:
     from onggi.engine.record import ContainerRecord
@@ -18,6 +22,8 @@ OPTIONS = frozenset(
     {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"}
     | {"max-buffer-size"}
 )
+EXPRESSIONS = ("labels-regex", "env-regex")
+FILES_MAX = (1 << 31) - 1
 
 
 def validate(wanted: HostConfigLogConfig) -> None:
@@ -27,8 +33,10 @@ def validate(wanted: HostConfigLogConfig) -> None:
             raise InvalidParameter(f"unknown log opt '{name}' for json-file log driver")
         if name == "max-size" and value != "-1":
             size_bytes(value)
-        if name == "max-file" and not (value.isdigit() and int(value) >= 1):
+        if name == "max-file" and not whole(value, FILES_MAX):
             raise InvalidParameter("max-file cannot be less than 1")
+        if name in EXPRESSIONS:
+            _expression(name, value)
 
 
 def target(record: ContainerRecord) -> LogTarget | None:
@@ -56,9 +64,29 @@ def _attributes(record: ContainerRecord, options: dict[str, str]) -> bytes:
     variables = dict(item.partition("=")[::2] for item in record.config.env)
     names = filter(None, options.get("env", "").split(","))
     found.update({name: variables[name] for name in names if name in variables})
+    for name, pairs in zip(EXPRESSIONS, (record.config.labels, variables), strict=True):
+        if options.get(name):
+            found.update(_matching(name, options[name], pairs))
     if options.get("tag"):
         found["tag"] = _tag(record, options["tag"])
     return msgspec.json.encode(found, order="sorted") if found else b""
+
+
+def _matching(name: str, text: str, pairs: Mapping[str, str]) -> dict[str, str]:
+    expression = _expression(name, text)
+    try:
+        return {key: value for key, value in pairs.items() if expression.search(key)}
+    except TooCostly:
+        raise InvalidParameter(f"log opt '{name}': {text!r} takes too many steps") from None
+
+
+def _expression(name: str, text: str) -> Expression:
+    """Raises InvalidParameter."""
+    try:
+        return Expression(text)
+    except (Invalid, TooCostly) as error:
+        why = str(error) or "expression too large"
+        raise InvalidParameter(f"log opt '{name}': error parsing regexp: {why}: `{text}`") from None
 
 
 def _tag(record: ContainerRecord, template: str) -> str:

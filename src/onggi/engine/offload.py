@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -22,7 +24,8 @@ class Offload:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="offload")
 
     async def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        work = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
+        call = partial(function, *args, **kwargs)
+        work = asyncio.wrap_future(self._pool.submit(copy_context().run, call))
         cancelled: asyncio.CancelledError | None = None
         while True:
             try:

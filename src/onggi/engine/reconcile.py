@@ -6,8 +6,10 @@
     an exit record newer than the row  the run ended meanwhile: taken note of, with restart policy and --rm
     neither                            the run is lost: its cgroup is killed, exit code 255
     a shim of no container             a build's step: killed
+    another runtime named in the row   of a container without a shim: told to let go
     no owner                           cgroups below our parent, shim directories, container directories,
-                                       snapshots, volumes, interfaces, endpoints: removed
+                                       snapshots, volumes, interfaces, endpoints, halves of a key,
+                                       ranges of ids, disk quotas: removed
 Containers of policy always, and unless-stopped ones that nobody stopped, are started where they are down.
 """
 
@@ -18,20 +20,24 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from onggi.engine import restart_policy, run, run_paths
+from onggi.engine import restart_policy, run, run_paths, runtimes
 from onggi.engine.containers.discard import discard
 from onggi.engine.containers.remove import remove_stopped
 from onggi.engine.engine import Engine
 from onggi.engine.exec_.adopt import adopt as adopt_execs
 from onggi.engine.networks.reconcile import reconcile as reconcile_networks
 from onggi.engine.networks.watch import watch as watch_networks
+from onggi.engine.quotas import VOLUME
+from onggi.engine.secrets.reconcile import reconcile as reconcile_secrets
 from onggi.engine.shims import ExitRecord, Shim, lost_record
 from onggi.engine.status import Event, Status, after, has_process
 from onggi.engine.volumes.mounted import recover as recover_mounted
 from onggi.engine.volumes.reconcile import reconcile as reconcile_volumes
 from onggi.errors import Corrupt, OnggiError
-from onggi.images import collect
+from onggi.images import collect, mounted
 from onggi.runtime import cgroups
+from onggi.store import id_ranges
+from onggi.store import volumes as volume_rows
 from onggi.store.database import Database
 from onggi.store.locks import Lock
 
@@ -51,6 +57,7 @@ async def open_engine(config: EngineConfig) -> Engine:
         (paths.volumes_dir, 0o711),
         (paths.exec_root, 0o711),
         (paths.shims_dir, 0o711),
+        (paths.bundle_place, 0o711),
     ):
         os.makedirs(directory, mode, exist_ok=True)
     root_lock = Lock(paths.lock)
@@ -86,7 +93,12 @@ async def reconcile(engine: Engine) -> None:
     running = {container.id for container in engine.containers.all() if container.shim is not None}
     await engine.offload(reconcile_networks, engine, running)
     await engine.offload(reconcile_volumes, engine)
+    await engine.offload(reconcile_secrets, engine)
     await _orphaned_runs(engine)
+    for container in engine.containers.all():
+        if container.shim is None and container.record.runtime:
+            await engine.offload(runtimes.release, container.record)
+            container.update(runtime=())
     await engine.offload(recover_mounted, engine)
     await engine.offload(_orphans, engine)
     await engine.offload(engine.trash.empty)
@@ -142,11 +154,10 @@ async def _adopt(engine: Engine, container: Container, shim: Shim) -> None:
         status = container.status if container.status is not Status.DEAD else Status.EXITED
         container.update(
             status=after(status, Event.START), pid=state.pid, started_at=state.started_at,
+            root_pid=state.root_pid if state.root_pid != state.pid else 0,
             exit_code=0, error="", manually_stopped=False, exit_on_next=False,
         )  # fmt: skip
-    frozen = await engine.offload(
-        cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record)).frozen
-    )
+    frozen = await engine.offload(run_paths.group(engine, container.record).frozen)
     if frozen != (container.status is Status.PAUSED):
         container.update(status=Status.PAUSED if frozen else Status.RUNNING)
     adopt_execs(engine, container, shim, state)
@@ -207,6 +218,7 @@ async def _start_again(engine: Engine, containers: list[Container]) -> None:
 
 def _images(engine: Engine) -> None:
     """What a crash left of loads, removals and snapshots; what is lost is named. Blocking."""
+    mounted.recover(engine.images)
     found = collect.recover(engine.images)
     for key in found.removed:
         log.info("removed snapshot %s: nothing owns it", key)
@@ -239,6 +251,11 @@ def _orphans(engine: Engine) -> None:
             log.info("removing directory of unknown container %s", name)
             engine.trash.throw(engine.paths.container_dir(name))
     _orphaned_cgroups(engine, known)
+    volumes = {f"{VOLUME}{row.name}" for row in volume_rows.list_(engine.database)}
+    engine.quotas.reconcile(known | volumes)
+    for owner in set(id_ranges.owners(engine.database)) - known:
+        log.info("giving back the range of ids of unknown container %s", owner)
+        id_ranges.give_back(engine.database, owner)
     for name in os.listdir(engine.paths.shims_dir):
         if name not in known or engine.containers.get(name).shim is None:
             run_paths.remove_shim_dir(engine, name)

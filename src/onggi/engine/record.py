@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from onggi.engine.status import Status
+from onggi.engine.userns.maps import IdMaps
 from onggi.wire.containers import ContainerConfig, HostConfig, MountPoint
 from onggi.wire.networks import EndpointSettings, PortBinding
 
@@ -48,6 +49,7 @@ class MountRecord(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str = ""  # of an image mount
     image_top: str = ""  # its topmost layer
     mounted: bool = False  # a volume with mount options: volumes/mounted.py
+    makes_source: bool = False  # a bind whose source is made where it lacks, at each start
     overlay: bool = False  # copy-on-write: changes go to the container's directory
     idmap: str = ""  # containers/idmaps.py
     exclude: tuple[str, ...] = ()  # below the target: what shows there what the image has
@@ -90,12 +92,17 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     complete: bool = False  # create came to its end; else reconcile.py removes what there is
     status: Status = Status.CREATED
     pid: int = 0
+    root_pid: int = 0  # whose root is the container's, where that is not init (a sandbox)
+    runtime: tuple[str, ...] = ()  # command line of the other OCI runtime that may hold something of it
     started_at: int = 0
     finished_at: int = 0
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
     restart_count: int = 0
+    owner: str = ""  # who made it (access/callers.py, Caller.key)
+    id_maps: IdMaps | None = None  # of its user namespace; None: the host's (engine/userns/)
+    apparmor: str = ""  # the profile of its last start; empty where the kernel has no AppArmor
     manually_stopped: bool = False  # asked to stop since its last start: "unless-stopped" stays down
     exit_on_next: bool = False  # stopped or killed: no restart policy answers the next exit
     health: HealthState | None = None

@@ -12,33 +12,47 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
-from typing import TYPE_CHECKING
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
 
 from onggi import failpoints
 from onggi.engine import (
+    apparmor,
     clock,
+    executables,
     health,
     image_users,
+    learned,
     log_target,
     restart_policy,
+    run_events,
     run_joins,
     run_paths,
+    runtimes,
     start_errors,
 )
-from onggi.engine.containers import etc_files, mount_sources
+from onggi.engine.cdi import edits
+from onggi.engine.containers import etc_files, init_layer, mount_sources
+from onggi.engine.containers.mounts import make_bind_sources
 from onggi.engine.containers.table import Exit
 from onggi.engine.networks import attach as network_attach
 from onggi.engine.networks import detach as network_detach
 from onggi.engine.networks import hosts as network_hosts
+from onggi.engine.networks import links, unlink
 from onggi.engine.networks import names as network_names
 from onggi.engine.oci import document
+from onggi.engine.secrets import placing
 from onggi.engine.shims import Stdio
 from onggi.engine.status import Event, Status, after
+from onggi.engine.userns import choose, stdio
+from onggi.engine.userns.held import Held, hold
 from onggi.engine.volumes import mounted
 from onggi.errors import OnggiError, StartFailed
+from onggi.images import view
+from onggi.kernel import ids
 from onggi.kernel import mounts as kernel_mounts
 from onggi.runtime import compile
+from onggi.spawn import init as reaper
 from onggi.spawn.plan import StepFailed
 from onggi.store import images as image_rows
 
@@ -48,6 +62,7 @@ if TYPE_CHECKING:
     from onggi.engine.networks.attach import Attachment
     from onggi.engine.record import ContainerRecord
     from onggi.engine.shims import ExitRecord, Shim
+    from onggi.spawn.plan import Mount, Step
 
 RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
@@ -58,7 +73,8 @@ async def begin(engine: Engine, container: Container) -> None:
 
     Commit point: the shim has answered that init runs. A daemon that dies after it finds the shim again; one
     that dies before it finds a shim that has not started, and ends it. Raises StartFailed, System.
-    Failpoints: start.network-attached, start.shim-spawned, start.started, start.row-written, start.undone.
+    Failpoints: start.runtime-written (another runtime), start.network-attached, start.shim-spawned,
+    start.started, start.row-written, start.undone.
     """
     try:
         await _begin(engine, container)
@@ -66,19 +82,25 @@ async def begin(engine: Engine, container: Container) -> None:
         await _undo(engine, container, error)
         raise
     image_rows.used(engine.database, container.record.image_id, clock.now())
-    engine.events.container("start", container.record)
+    run_events.begun(engine, container.record)
     watch(engine, container)
 
 
 async def _begin(engine: Engine, container: Container) -> None:
     record = container.record
-    network = None
+    network = held = None
     spawning = asyncio.ensure_future(waiting_shim(engine, container))  # while the plan is made
     try:
+        maps, peer = choose.of_run(engine, record)
+        if maps != record.id_maps:
+            record = container.update(id_maps=maps)
+        record = await _hold_runtime(engine, container)
         await mounted.hold_all(engine, record)
-        network = await _attach_network(engine, container)
+        held = await _hold_users(engine, record)
+        network = await _attach_network(engine, container, held)
         failpoints.hit("start.network-attached")
-        plan = await engine.offload(_prepare, engine, container.record, network)
+        userns_path = held.path if held else f"/proc/{peer}/ns/user" if peer else ""
+        plan = await engine.offload(_prepare, engine, container.record, network, userns_path)
         shim = await spawning
         failpoints.hit("start.shim-spawned")
         started = await shim.start(
@@ -87,14 +109,18 @@ async def _begin(engine: Engine, container: Container) -> None:
         failpoints.hit("start.started")
     except StepFailed as error:
         args = [*(record.config.entrypoint or ()), *(record.config.cmd or ())]
-        raise start_errors.start_failed(error, args[0], record.config.working_dir) from None
+        runtime = record.host_config.runtime or ""
+        raise start_errors.start_failed(error, args[0], record.config.working_dir, runtime) from None
     finally:
         await asyncio.gather(spawning, return_exceptions=True)
         if network is not None:
             network.sandbox.close()
+        if held is not None:
+            held.close()
     container.update(
         status=after(record.status, Event.START),
         pid=started.pid,
+        root_pid=started.other_root,
         started_at=started.started_at,
         finished_at=0 if record.finished_at == 0 else record.finished_at,
         exit_code=0,
@@ -103,9 +129,23 @@ async def _begin(engine: Engine, container: Container) -> None:
         manually_stopped=False,
         exit_on_next=False,
         health=health.initial(record),
+        apparmor=apparmor.of_container(record.host_config),
     )
     failpoints.hit("start.row-written")
     network_names.started(engine, container.record)
+    await unlink.moved(engine, container)
+
+
+async def _hold_runtime(engine: Engine, container: Container) -> ContainerRecord:
+    """Another runtime is named in the row before it is asked for anything."""
+    record = container.record
+    command = runtimes.command(engine.config, record.host_config.runtime or runtimes.OWN, engine.paths)
+    if record.runtime and record.runtime != command:
+        await engine.offload(runtimes.release, record)
+    if record.runtime != command:
+        record = container.update(runtime=command)
+        failpoints.hit("start.runtime-written")
+    return record
 
 
 async def waiting_shim(engine: Engine, container: Container) -> Shim:
@@ -132,6 +172,8 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
         exit_code=code,
         error=error.message if isinstance(error, OnggiError) else str(error),
         pid=0,
+        root_pid=0,
+        runtime=(),
         finished_at=clock.now() if container.status is not Status.CREATED else 0,
         **network_detach.cleared(container.record),
     )
@@ -141,45 +183,116 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
         engine.task(_auto_remove(engine, container), f"remove {container.id[:12]}")
 
 
-async def _attach_network(engine: Engine, container: Container) -> Attachment | None:
-    if not container.record.asked_endpoints or container.record.config.network_disabled:
+def _has_network(record: ContainerRecord) -> bool:
+    return bool(record.asked_endpoints) and not record.config.network_disabled
+
+
+async def _hold_users(engine: Engine, record: ContainerRecord) -> Held | None:
+    """The user namespace, where a network must be made in it before the container is there."""
+    if record.id_maps is None or not _has_network(record):
         return None
-    network = await network_attach.attach(engine, container.record)
-    container.update(endpoints=network.endpoints, ports=network.ports, sandbox_id=secrets.token_hex(32))
+    return await hold(engine, record.id_maps)
+
+
+async def _attach_network(engine: Engine, container: Container, held: Held | None) -> Attachment | None:
+    if not _has_network(container.record):
+        return None
+    network = await network_attach.attach(engine, container.record, held.sandbox if held else None)
+    container.update(endpoints=network.endpoints, ports=network.ports, sandbox_id=token_hex(32))
     return network
 
 
-def _prepare(engine: Engine, record: ContainerRecord, network: Attachment | None) -> dict[str, object]:
+def _prepare(
+    engine: Engine, record: ContainerRecord, network: Attachment | None, userns_path: str
+) -> dict[str, object]:
     """Blocking: the files of /etc, and the plan of this run. Raises InvalidParameter, Conflict, System."""
     if not record.host_config.network_mode.startswith("container:"):
         directory = engine.paths.container_dir(record.id)
         network_hosts.write(engine, directory, record, resolver=network is not None and network.resolver)
-    return _compile(engine, record, network)
+    return _compile(engine, record, network, userns_path)
 
 
-def _compile(engine: Engine, record: ContainerRecord, network: Attachment | None) -> dict[str, object]:
+def _compile(
+    engine: Engine, record: ContainerRecord, network: Attachment | None, userns_path: str
+) -> dict[str, object]:
     """Blocking: the plan of this run. Raises InvalidParameter, Conflict, System."""
-    root_mounts = engine.snapshots.mounts(record.snapshot)
+    make_bind_sources(record.mounts)
+    engine.quotas.hold(record)
+    root_mounts = init_layer.mounts(engine, record)
+    if record.id_maps is not None:
+        root_mounts = [(*each[:6], record.id_maps.text(), each[7]) for each in root_mounts]
     user = image_users.of_container(engine, record, record.config.user, record.host_config.group_add)
+    secrets = placing.placed(engine, record)
     facts = document.Facts(
         rootfs=engine.paths.rootfs(record.id),
         cgroups_path=run_paths.cgroup(engine, record),
         user=user,
         hostname=run_joins.hostname(engine, record),
         etc=etc_files.mounts(run_joins.etc_dir(engine, record)),
-        mounts=mount_sources.shown(engine, record, (user.uid, user.gid)),
-        joined=run_joins.joined(engine, record, network.netns_path if network else ""),
+        mounts=(*mount_sources.shown(engine, record, (user.uid, user.gid)), *secrets.mounts),
+        linked=tuple(links.environment(engine, record)),
+        environment=secrets.environment,
+        joined=run_joins.joined(engine, record, network.netns_path if network else "", userns_path),
         shm_path=run_joins.shm_path(engine, record),
         init=run_joins.init(engine, record),
+        id_maps=record.id_maps,
+        last_group=ids.last(ids.GIDS),
+        apparmor=apparmor.of_container(record.host_config),
+        limited=engine.quotas.limits(record),
     )
+    apparmor.ensure(facts.apparmor)
     wanted = document.document(record, facts, engine.config)
+    if record.host_config.device_requests:
+        edits.inject(wanted, record.host_config.device_requests, engine.config.cdi_directories)
+        if "hooks" in wanted:  # vendors' hooks look the root up in their bundle (runtime.md, State)
+            edits.write_bundle(engine.paths.container_dir(record.id), wanted)
+    plan = _plan(engine, record, wanted, root_mounts, secrets.staged)
+    stdio.give(plan, record.id_maps, wanted["process"])
+    if record.host_config.security_learn:
+        learned.ask(plan, learned.path(engine, record.id))
+    return plan
+
+
+def _plan(
+    engine: Engine,
+    record: ContainerRecord,
+    wanted: dict[str, Any],
+    root_mounts: list[Mount],
+    staged: tuple[Step, ...],
+) -> dict[str, Any]:
+    """By ourselves, or by another runtime."""
+    if record.runtime:
+        _name_program(engine, record, wanted["process"])
+        return compile.foreign(
+            wanted,
+            container_id=record.id,
+            runtime=record.runtime,
+            state_dir=engine.paths.runtime_state(record.host_config.runtime or ""),
+            place=runtimes.place(engine.paths, record),
+            root_mounts=root_mounts,
+            staged=staged,
+            layout=engine.cgroups,
+        )
     return compile.container(
         wanted,
         container_id=record.id,
         bundle_dir=engine.paths.container_dir(record.id),
         root_mounts=root_mounts,
+        staged=staged,
         layout=engine.cgroups,
     )
+
+
+def _name_program(engine: Engine, record: ContainerRecord, process: dict[str, Any]) -> None:
+    """The reaper is given a path, and another runtime looks for none but the reaper."""
+    if process["args"][0] != reaper.TARGET:
+        return
+    root_fd = view.open_root(init_layer.seen(engine, record))
+    try:
+        path = executables.find(root_fd, process["args"][2], process["env"])
+    finally:
+        os.close(root_fd)
+    process["args"].insert(2, path)
 
 
 def _stdio(record: ContainerRecord) -> Stdio:
@@ -244,10 +357,13 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
         await engine.offload(_clean_up, engine, container.record)
     await mounted.release_all(engine, container.record)
     failpoints.hit("exit.network-detached")
-    delay = restart_policy.delay(container.record, exit_)
+    before = container.record
+    delay = restart_policy.delay(before, exit_)
     container.update(
         status=after(container.status, Event.EXIT if delay is None else Event.EXIT_TO_RESTART),
         pid=0,
+        root_pid=0,
+        runtime=(),
         exit_code=exit_.exit_code,
         oom_killed=exit_.oom_killed,
         finished_at=exit_.finished_at,
@@ -256,10 +372,8 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
     )
     image_rows.used(engine.database, container.record.image_id, exit_.finished_at)
     failpoints.hit("exit.row-written")
-    if exit_.oom_killed:
-        engine.events.container("oom", container.record)
     lasted = max(0, exit_.finished_at - container.record.started_at) // clock.SECOND
-    engine.events.container("die", container.record, exitCode=str(exit_.exit_code), execDuration=str(lasted))
+    run_events.ended(engine, container.record, before, lasted)
     container.tell_exit(Exit(exit_code=exit_.exit_code, error=exit_.error))
     if delay is not None:
         restart_policy.schedule(engine, container, delay)

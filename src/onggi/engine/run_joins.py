@@ -35,7 +35,7 @@ def other(engine: Engine, mode: str) -> Container | None:
     return found
 
 
-def joined(engine: Engine, record: ContainerRecord, netns_path: str) -> Joined:
+def joined(engine: Engine, record: ContainerRecord, netns_path: str, userns_path: str = "") -> Joined:
     """Paths of the namespaces to enter. Raises NoSuchContainer, Conflict."""
     host = record.host_config
     network = other(engine, host.network_mode)
@@ -50,6 +50,7 @@ def joined(engine: Engine, record: ContainerRecord, netns_path: str) -> Joined:
         network=f"/proc/{network.record.pid}/ns/net" if network else netns_path,
         pid=f"/proc/{pid.record.pid}/ns/pid" if pid else "",
         ipc=f"/proc/{ipc.record.pid}/ns/ipc" if ipc else "",
+        user=userns_path,
     )
 
 

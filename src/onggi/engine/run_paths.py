@@ -1,13 +1,15 @@
-"""The cgroup of a container's run: where it is, and killing what is in it."""
+"""The processes of a container's run: its cgroup, where it is, and killing what is in it."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import posixpath
 import time
 from typing import TYPE_CHECKING
 
+from onggi.engine import runtimes
 from onggi.errors import System
 from onggi.runtime import cgroups
 from onggi.store.atomic import remove as remove_file
@@ -33,14 +35,30 @@ def inside(parent: str) -> str:
     return "" if clean == "/" else clean
 
 
+def group(engine: Engine, record: ContainerRecord) -> cgroups.Cgroup | cgroups.Absent:
+    """The processes of a container's run: its cgroup, which need not exist, or what stands for one."""
+    if engine.cgroups.mode == "none":
+        return cgroups.Absent(record.id, *_init(engine, record.id))
+    return cgroups.open(engine.cgroups, cgroup(engine, record))
+
+
+def _init(engine: Engine, container_id: str) -> tuple[int, int]:
+    """(pid, start ticks) as the shim has written them; zeros where it has not (spawn/record.py)."""
+    try:
+        with open(f"{engine.paths.shim_dir(container_id)}/state", encoding="ascii") as file:
+            words = dict(line.split() for line in file)
+        return int(words["init"]), int(words["init_start"])
+    except (FileNotFoundError, KeyError, ValueError):
+        return 0, 0
+
+
 def kill(engine: Engine, record: ContainerRecord) -> None:
     """SIGKILL to all that is in the group, which is thawed. Blocking.
 
     The shim removes the group as soon as it is empty, so that it may vanish at any moment: then all is dead.
     """
-    group = cgroups.open(engine.cgroups, cgroup(engine, record))
     try:
-        group.kill()
+        group(engine, record).kill()
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENODEV):
             raise
@@ -49,15 +67,17 @@ def kill(engine: Engine, record: ContainerRecord) -> None:
 def clear(engine: Engine, record: ContainerRecord) -> None:
     """End all that is in the group, and remove it. Blocking. Raises System where that cannot be done.
 
-    More than once: where a shim was killed in the middle of a start, a process of that start may still be on
-    its way into the group.
+    Another runtime lets go first. More than once: where a shim was killed in the middle of a start, a process
+    of that start may still be on its way into the group.
     """
-    group = cgroups.open(engine.cgroups, cgroup(engine, record))
+    if record.runtime:
+        runtimes.release(record)
+    processes = group(engine, record)
     deadline = time.monotonic() + CLEAR_SECONDS
-    while group.exists():
+    while processes.exists():
         kill(engine, record)
         try:
-            group.remove(CLEAR_SECONDS / 10)
+            processes.remove(CLEAR_SECONDS / 10)
         except System:
             if time.monotonic() > deadline:
                 raise
@@ -65,9 +85,8 @@ def clear(engine: Engine, record: ContainerRecord) -> None:
 
 def thaw(engine: Engine, record: ContainerRecord) -> None:
     """Let a frozen group go on; one that has vanished needs it no more. Blocking."""
-    group = cgroups.open(engine.cgroups, cgroup(engine, record))
     try:
-        group.thaw()
+        group(engine, record).thaw()
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENODEV):
             raise
@@ -85,4 +104,5 @@ def remove_shim_dir(engine: Engine, container_id: str) -> None:
         return
     for name in names:
         remove_file(f"{path}/{name}")
-    os.rmdir(path)
+    with contextlib.suppress(FileNotFoundError):  # a shim that is just ending was faster
+        os.rmdir(path)

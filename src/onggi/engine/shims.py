@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from onggi.engine import descriptors
 from onggi.engine.interpreter import spawn_zygote
 from onggi.errors import Conflict, Corrupt, System
 from onggi.kernel import files
-from onggi.spawn import messages
+from onggi.spawn import messages, state
 from onggi.spawn.messages import Channel, Closed, ProtocolError
 from onggi.spawn.plan import StepFailed
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 
 ZYGOTE_END_MS = 2000  # it ends at its end of file; more than a moment means that it hangs
+NAMESPACES_SECONDS = 10.0
 BIND_SECONDS = 1.0  # between a shim's directory and its socket; a few milliseconds where nothing is wrong
 
 
@@ -90,7 +92,13 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class Started(msgspec.Struct, frozen=True):
     pid: int
+    root_pid: int
     started_at: int
+
+    @property
+    def other_root(self) -> int:
+        """The process whose root is the container's, where that is not init; else 0."""
+        return self.root_pid if self.root_pid != self.pid else 0
 
 
 class ExecExit(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +132,7 @@ class ShimState(msgspec.Struct, frozen=True, kw_only=True):
     shim_pid: int
     status: str  # new, running, ended
     pid: int = 0
+    root_pid: int = 0
     started_at: int = 0
     execs: list[ExecFacts] = []
     ended_execs: list[ExecFacts] = []  # oldest first
@@ -461,6 +470,7 @@ class Zygote:
             with theirs:
                 try:
                     self.pid = spawn_zygote(theirs.fileno(), self._paths.exec_root)
+                    descriptors.give_back(self.pid)
                 except OSError:
                     ours.close()
                     raise
@@ -507,6 +517,27 @@ class Zygote:
                 ours.close()
                 raise
         raise AssertionError("unreachable")
+
+    async def namespaces(self, uid_map: str, gid_map: str) -> tuple[int, int]:
+        """Descriptors of a new user namespace with these maps, and of a network namespace that it owns.
+
+        Made there because this process has threads: one that has may neither fork nor enter a user namespace
+        (setns(2)). The caller closes them. Raises ShimGone, OSError.
+        """
+        await self.start()
+        assert self._link is not None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                body = {"uid_map": uid_map, "gid_map": gid_map}
+                await self._link.request("namespaces", body, (theirs.fileno(),))[1]
+            ours.settimeout(NAMESPACES_SECONDS)
+            message, fds = await asyncio.to_thread(state.receive, ours)
+        if message is None:
+            raise ShimGone("the zygote ended before it had made a user namespace")
+        if message[0] != "made":
+            raise OSError(message[1], f"user namespace: {message[2]}")
+        return fds[0], fds[1]
 
     async def find(self, container_id: str) -> Shim | ExitRecord | None:
         """What has become of a run that an earlier daemon started.

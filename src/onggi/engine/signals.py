@@ -6,6 +6,7 @@ import re
 import signal
 
 from onggi.errors import InvalidParameter
+from onggi.spec.number import whole
 
 _NUMBERS = {number.name.removeprefix("SIG"): int(number) for number in signal.Signals}
 _RT_MAX = 64
@@ -15,7 +16,7 @@ _REAL_TIME = re.compile(r"(RTMIN|RTMAX)(?:([+-])(\d{1,2}))?\Z")
 
 def parse(text: str) -> int:
     """The number of a signal. Raises InvalidParameter."""
-    number = int(text) if text.isdigit() else _named(text.upper().removeprefix("SIG"))
+    number = whole(text, _RT_MAX) or _named(text.upper().removeprefix("SIG"))
     if not 1 <= number <= _RT_MAX:
         raise InvalidParameter(f"invalid signal: {text}")
     return number

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from onggi.engine import clock
 from onggi.errors import Conflict
+from onggi.spec import age
 from onggi.wire.containers import ContainerState, Health, HealthcheckResult
 
 if TYPE_CHECKING:
@@ -131,18 +132,22 @@ def health(state_: HealthState | None) -> Health | None:
     return Health(status=state_.status, failing_streak=state_.failing_streak, log=probes)
 
 
+def _age(nanoseconds: int) -> str:
+    return age.words(nanoseconds / clock.SECOND)
+
+
 def text(record: ContainerRecord, instant: int | None = None) -> str:
     """The STATUS column of `docker ps`: "Up 3 minutes (healthy)", "Exited (0) 2 hours ago"."""
     moment = clock.now() if instant is None else instant
     match record.status:
         case Status.RUNNING:
-            return f"Up {clock.human(moment - record.started_at)}{_health_text(record)}"
+            return f"Up {_age(moment - record.started_at)}{_health_text(record)}"
         case Status.PAUSED:
-            return f"Up {clock.human(moment - record.started_at)} (Paused)"
+            return f"Up {_age(moment - record.started_at)} (Paused)"
         case Status.RESTARTING:
-            return f"Restarting ({record.exit_code}) {clock.human(moment - record.finished_at)} ago"
+            return f"Restarting ({record.exit_code}) {_age(moment - record.finished_at)} ago"
         case Status.EXITED:
-            return f"Exited ({record.exit_code}) {clock.human(moment - record.finished_at)} ago"
+            return f"Exited ({record.exit_code}) {_age(moment - record.finished_at)} ago"
         case Status.REMOVING:
             return "Removal In Progress"
         case Status.DEAD:

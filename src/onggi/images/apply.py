@@ -1,7 +1,7 @@
 """Unpack archives below a directory descriptor: image layers (apply), and what `docker cp` sends (extract).
 
-    apply(stream, root_fd, overlay_whiteouts=True)    a layer into a directory of its own, for overlayfs
-    apply(stream, root_fd, overlay_whiteouts=False)   a layer onto a copy of its parent (native snapshots)
+    apply(stream, root_fd, whiteouts="overlay")    a layer into a directory of its own, for overlayfs
+    apply(stream, root_fd, whiteouts="delete")     a layer onto a copy of its parent (native snapshots)
     extract(stream, root_fd, into=b"srv/www", ...)    an archive into a directory of a container's tree
 
 Nothing outside `root_fd` is touched, whatever the archive says. On an error the tree is left as it is, half
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import msgspec
 
+from onggi.images.owners import Owners
 from onggi.images.tar.reader import Reader
 from onggi.images.unpack import DEFAULT_LIMITS, Limits, Policy, Unpacker
 
@@ -42,16 +43,16 @@ def apply(
     stream: Source,
     root_fd: int,
     *,
-    overlay_whiteouts: bool,
-    user_xattrs: bool = False,
+    whiteouts: str,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Applied:
-    """Unpack a layer. `user_xattrs` marks opaque directories for overlay mounts with `userxattr` (rootless).
+    """Unpack a layer. `whiteouts` is the snapshotter's word: "overlay", "overlay-user" (opaque directories
+    are marked for mounts with `userxattr`), "files" (whiteouts as fuse-overlayfs reads them), "delete".
 
     Raises BadArchive, TooLarge (a limit), NoSpace, System.
     """
-    policy = Policy.OVERLAY if overlay_whiteouts else Policy.DELETE
-    unpacker = Unpacker(root_fd, policy=policy, user_xattrs=user_xattrs, limits=limits)
+    policy = Policy.DELETE if whiteouts == "delete" else Policy.OVERLAY
+    unpacker = Unpacker(root_fd, policy=policy, marks=whiteouts, limits=limits)
     return _run(unpacker, stream)
 
 
@@ -62,12 +63,14 @@ def extract(
     into: bytes = b"",
     own_root: bool = False,
     owner: tuple[int, int] | None = None,
+    owners: Owners | None = None,
     no_overwrite_dir_non_dir: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Applied:
     """Unpack an archive into the directory `into` of a tree; names that look like whiteouts are plain names.
 
-    With `own_root` the archive's "./" is the directory itself. `owner` replaces every member's owner.
+    With `own_root` the archive's "./" is the directory itself. `owner` replaces every member's owner,
+    `owners` says what the archive's ids are on the host.
     With `no_overwrite_dir_non_dir` a directory is never replaced by something else nor something else by
     a directory. Raises as apply().
     """
@@ -77,6 +80,7 @@ def extract(
         into=into,
         own_root=own_root,
         owner=owner,
+        owners=owners,
         no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
         limits=limits,
     )

@@ -22,6 +22,7 @@ import msgspec
 from onggi.errors import Forbidden, InvalidParameter, NotFound
 from onggi.images.apply import Applied, extract
 from onggi.images.compression import decompress
+from onggi.images.owners import Owners
 from onggi.images.pack import Packed, pack, pack_one
 from onggi.images.tree import PATH, RESOLVE, clean
 from onggi.kernel.files import openat2
@@ -102,19 +103,19 @@ def stat(root_fd: int, path: str, *, container: str) -> PathStat:
     return PathStat(name, facts.st_size, go_mode(facts.st_mode), facts.st_mtime_ns, target)
 
 
-def get(root_fd: int, path: str, stream: Sink, *, container: str) -> Packed:
+def get(root_fd: int, path: str, stream: Sink, *, container: str, owners: Owners | None = None) -> Packed:
     """Write the archive of a path: a directory with all below it, or one member. Raises as stat()."""
     whole, _ = absolute(path)
     fd = _open(root_fd, path, container=container)
     try:
         if modes.S_ISDIR(os.fstat(fd).st_mode):
-            return pack(fd, stream, under=base(path))
+            return pack(fd, stream, under=base(path), owners=owners)
     finally:
         os.close(fd)
     directory, _, name = whole.rpartition(b"/")
     parent_fd = openat2(root_fd, directory or b".", PATH, resolve=RESOLVE)
     try:
-        return pack_one(parent_fd, name, stream, under=base(path))
+        return pack_one(parent_fd, name, stream, under=base(path), owners=owners)
     finally:
         os.close(parent_fd)
 
@@ -127,6 +128,7 @@ def put(
     container: str,
     read_only_root: bool = False,
     owner: tuple[int, int] | None = None,
+    owners: Owners | None = None,
     no_overwrite_dir_non_dir: bool = False,
 ) -> Applied:
     """Unpack an archive, compressed or not, into a directory. What was unpacked before an error stays, as
@@ -150,6 +152,7 @@ def put(
         root_fd,
         into=follow(root_fd, whole),
         owner=owner,
+        owners=owners,
         no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
     )
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import enum
 import os
 import stat
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import msgspec
 
@@ -43,48 +45,67 @@ class Change(msgspec.Struct, frozen=True):
 
 
 Lower = tuple[int, bytes]  # root of a layer, path of a directory in it ("." for the root)
+Pending = tuple[int, bytes, list[Lower]]  # a directory that is open, its path, what is merged below it
+Compare = Callable[[int, bytes, list[Lower], dict[bytes, "Kind"]], list[Pending]]
 
 
 def overlay_changes(upper_fd: int, lower_fds: list[int]) -> list[Change]:
     """The changes that an overlay's upper directory makes to the layers below it. Raises OSError."""
-    found: dict[bytes, Kind] = {}
-    top = os.open(".", OPEN_DIR, dir_fd=upper_fd)
-    pending: list[tuple[int, bytes, list[Lower]]] = [(top, b"", [(fd, b".") for fd in lower_fds])]
-    try:
-        while pending:
-            fd, path, lowers = pending.pop()
-            try:
-                pending += _overlay_directory(fd, path, lowers, found)
-            finally:
-                os.close(fd)
-    finally:
-        for fd, _, _ in pending:
-            os.close(fd)
-    return _in_order(found)
+    return _walk(upper_fd, lower_fds, _overlay_directory)
 
 
 def tree_changes(new_fd: int, old_fd: int) -> list[Change]:
     """The differences between two trees: the new one may be in use, the old one not. Raises OSError."""
+    return _walk(new_fd, [old_fd], _tree_directory)
+
+
+def _walk(root_fd: int, lower_fds: list[int], compare: Compare) -> list[Change]:
+    """By path, component for component, each directory before what is in it."""
     found: dict[bytes, Kind] = {}
-    top = os.open(".", OPEN_DIR, dir_fd=new_fd)
-    pending: list[tuple[int, bytes, list[Lower]]] = [(top, b"", [(old_fd, b".")])]
+    top = os.open(".", OPEN_DIR, dir_fd=root_fd)
+    pending: list[Pending] = [(top, b"", [(fd, b".") for fd in lower_fds])]
     try:
         while pending:
-            fd, path, olds = pending.pop()
+            fd, path, lowers = pending.pop()
             try:
-                pending += _tree_directory(fd, path, olds, found)
+                pending += compare(fd, path, lowers, found)
             finally:
                 os.close(fd)
     finally:
         for fd, _, _ in pending:
             os.close(fd)
-    return _in_order(found)
-
-
-def _in_order(found: dict[bytes, Kind]) -> list[Change]:
-    """By path, component for component, each directory before what is in it."""
     paths = sorted(found, key=lambda path: path.split(b"/"))
     return [Change(found[path], path) for path in paths]
+
+
+class Merged:
+    """What trees show together, nearest first; they are opened when somebody asks. A context manager."""
+
+    def __init__(self, trees: list[str]) -> None:
+        self._trees = trees
+        self._open = ExitStack()
+        self._tops: list[Lower] | None = None
+
+    def __enter__(self) -> Merged:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def shows(self, path: bytes) -> bool:
+        """Is there anything of that path? Raises OSError."""
+        if self._tops is None:
+            self._tops = []
+            for tree in self._trees:
+                fd = os.open(tree, NAMED_DIR)
+                self._open.callback(os.close, fd)
+                self._tops.append((fd, b"."))
+        lowers = self._tops
+        for name in path.split(b"/"):
+            found, lowers = _below(lowers, name)
+            if found is None:
+                return False
+        return True
 
 
 def _note(found: dict[bytes, Kind], path: bytes, kind: Kind) -> None:
@@ -95,14 +116,14 @@ def _note(found: dict[bytes, Kind], path: bytes, kind: Kind) -> None:
         found.setdefault(directory, Kind.CHANGED)
 
 
-def _overlay_directory(
-    fd: int, path: bytes, lowers: list[Lower], found: dict[bytes, Kind]
-) -> list[tuple[int, bytes, list[Lower]]]:
-    names = [os.fsencode(name) for name in os.listdir(fd)]
+def _overlay_directory(fd: int, path: bytes, lowers: list[Lower], found: dict[bytes, Kind]) -> list[Pending]:
+    names, gone = whiteouts.listing(fd)
     if lowers and path and whiteouts.is_opaque(fd):
-        for name in _merged_names(lowers) - set(names):
+        gone = _merged_names(lowers)
+    for name in gone - set(names):
+        if _below(lowers, name)[0] is not None:
             _note(found, path + b"/" + name, Kind.DELETED)
-    below: list[tuple[int, bytes, list[Lower]]] = []
+    below: list[Pending] = []
     for name in names:
         status = lookup(fd, name)
         if status is None:
@@ -119,13 +140,11 @@ def _overlay_directory(
     return below
 
 
-def _tree_directory(
-    fd: int, path: bytes, olds: list[Lower], found: dict[bytes, Kind]
-) -> list[tuple[int, bytes, list[Lower]]]:
+def _tree_directory(fd: int, path: bytes, olds: list[Lower], found: dict[bytes, Kind]) -> list[Pending]:
     names = [os.fsencode(name) for name in os.listdir(fd)]
     for name in _merged_names(olds) - set(names):
         _note(found, path + b"/" + name, Kind.DELETED)
-    below: list[tuple[int, bytes, list[Lower]]] = []
+    below: list[Pending] = []
     for name in names:
         status = lookup(fd, name)
         if status is None:
@@ -174,6 +193,8 @@ def _below(lowers: list[Lower], name: bytes) -> tuple[os.stat_result | None, lis
         own = path + b"/" + name
         status = lookup(root_fd, own)
         if status is None:
+            if lookup(root_fd, path + b"/" + whiteouts.PREFIX + name) is not None:
+                break
             continue
         if whiteouts.is_whiteout(status) or (shown is not None and not stat.S_ISDIR(status.st_mode)):
             break
@@ -201,13 +222,14 @@ def _merged_names(lowers: list[Lower]) -> set[bytes]:
     for root_fd, path in lowers:
         fd = os.open(path, OPEN_DIR, dir_fd=root_fd)
         try:
-            here = {os.fsencode(name) for name in os.listdir(fd)} - hidden - names
-            for name in here:
+            here, gone = whiteouts.listing(fd)
+            for name in set(here) - hidden - names:
                 status = lookup(fd, name)
                 if status is not None and whiteouts.is_whiteout(status):
                     hidden.add(name)
                 else:
                     names.add(name)
+            hidden |= gone
         finally:
             os.close(fd)
     return names

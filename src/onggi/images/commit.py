@@ -124,9 +124,9 @@ def pack_snapshot(images: Images, key: str, sink: Sink, *, latest_ns: int | None
     """What a snapshot, active or committed, adds to those below it, as a layer. Raises OSError, System."""
     fd = os.open(images.snapshots.tree(key), OPEN)
     try:
-        if images.snapshots.whiteouts == "overlay":
-            return pack(fd, sink, overlay=True, latest_ns=latest_ns)
         lowers = images.snapshots.lowers(key)
+        if images.snapshots.whiteouts != "delete":
+            return pack(fd, sink, overlay=lowers, latest_ns=latest_ns)
         below = os.open(lowers[0] if lowers else f"{images.paths.snapshots_dir}/empty/fs", OPEN)
         try:
             return pack_changes(fd, tree_changes(fd, below), sink, latest_ns=latest_ns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from onggi.errors import NotFound
 from onggi.images import hello
 from onggi.images.images import Images
-from onggi.images.staging import NewImage, Staging
+from onggi.images.staging import NewImage, NewIndex, Staging
 from onggi.spec import image as documents
 from onggi.spec import platform as platforms
 from onggi.spec import reference
@@ -40,7 +40,11 @@ def install(images: Images, named: reference.Reference, platform: platforms.Plat
             for digest in needed:
                 if not staging.known(digest):
                     staging.blob([embedded.blobs[digest]], digest)
+            if not staging.known(embedded.index):
+                staging.document(embedded.blobs[embedded.index])
             blobs = [layer.digest for layer in manifest.layers]
-            new = NewImage(manifest.config.digest, blobs, [str(named.tagged())], descriptor.digest)
-            return staging.publish([new])[0].id
+            new = NewImage(manifest.config.digest, blobs, [], descriptor.digest)
+            entries = [one.digest for one in index.manifests]
+            whole = NewIndex(embedded.index, entries, [embedded.index], [str(named.tagged())])
+            return staging.publish([new], [whole])[0].id
     raise NotFound(f"no matching manifest for {wanted} in the manifest list entries of {named.familiar}")

@@ -1,6 +1,6 @@
 """Images: the parts that hold them, and one image as a value.
 
-    names -> image (configuration's digest) -> manifest, configuration, layers' blobs       oci/, database
+    names -> [index ->] image (configuration's digest) -> manifest, configuration, layers'  oci/, database
                                             -> stack of unpacked layers, by chain id        snapshots/
 
 Locks. `lock` is held while rows and files of images are put in or taken out together; never while bytes are
@@ -21,6 +21,7 @@ from onggi.errors import Corrupt, InvalidParameter
 from onggi.images.incoming import Incoming
 from onggi.images.snapshots import Snapshots
 from onggi.images.snapshots.detect import detect
+from onggi.images.workers import Workers
 from onggi.paths import Paths
 from onggi.spec import image as documents
 from onggi.spec import reference, timestamp
@@ -30,6 +31,7 @@ from onggi.store.database import Database
 from onggi.store.trash import Trash
 
 CACHED_DOCUMENTS = 1024
+CACHED_INDEXES = 128
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ class Image(msgspec.Struct, frozen=True):
     document: documents.Image
     layers: list[rows.LayerRow]
     names: list[rows.NameRow]
+    artifact: bool = False
 
     @property
     def top(self) -> str:
@@ -81,9 +84,11 @@ class Images:
         self.trash = Trash(paths.trash_dir)
         self.snapshots: Snapshots = detect(paths.snapshots_dir, database, self.trash, driver)
         self.incoming = Incoming()
+        self.workers = Workers()
         self.lock = threading.RLock()
         self.pins: Counter[str] = Counter()
         self._documents: dict[str, documents.Image] = {}
+        self._indexes: dict[str, documents.Index] = {}
 
     def get(self, image_id: str) -> Image | None:
         """By full id. Raises Corrupt when its configuration is damaged."""
@@ -99,9 +104,10 @@ class Images:
             row.created_at,
             row.tagged_at,
             row.used_at,
-            self.document(row.id),
+            documents.Image() if row.kind == rows.ARTIFACT else self.document(row.id),
             rows.stack(self.database, row.id),
             rows.names(self.database, row.id),
+            row.kind == rows.ARTIFACT,
         )
 
     def document(self, image_id: str) -> documents.Image:
@@ -113,6 +119,17 @@ class Images:
             if len(self._documents) >= CACHED_DOCUMENTS:
                 self._documents.clear()
             self._documents[image_id] = known
+        return known
+
+    def index(self, digest: str) -> documents.Index:
+        """An index that is here; read and verified once. Raises Corrupt."""
+        known = self._indexes.get(digest)
+        if known is None:
+            data = self.blobs.read(digest, documents.DOCUMENT_MAX_BYTES)
+            known = documents.decode(documents.Index, data, f"index {digest}")
+            if len(self._indexes) >= CACHED_INDEXES:
+                self._indexes.clear()
+            self._indexes[digest] = known
         return known
 
     def manifest(self, image: Image) -> documents.Manifest:

@@ -2,7 +2,8 @@
 
 One descriptor for each name (`org.opencontainers.image.ref.name` is the familiar form, debian:12, and
 `io.containerd.image.name` the canonical one) and one for each image without a name. The database is the
-truth; this file is written from it after each change.
+truth; this file is written from it after each change. A name that stands for an index is that of its leading
+image here: readers of a layout do not expect an index of which only a part is there.
 """
 
 from __future__ import annotations
@@ -49,8 +50,13 @@ def content(images: Images) -> bytes:
 
 
 def descriptor(images: Images, digest: str, annotations: dict[str, str] | None) -> documents.Descriptor:
-    """How an index speaks of a manifest that is in the store."""
+    """How an index speaks of a manifest, or of another index, that is in the store."""
     data = images.blobs.read(digest, documents.DOCUMENT_MAX_BYTES)
-    manifest = documents.decode(documents.Manifest, data, f"manifest {digest}")
-    media_type = manifest.media_type or documents.OCI_MANIFEST
-    return documents.Descriptor(media_type=media_type, digest=digest, size=len(data), annotations=annotations)
+    found = documents.decode(documents.Kind, data, f"manifest {digest}")
+    return documents.Descriptor(
+        media_type=found.kind,
+        digest=digest,
+        size=len(data),
+        annotations=annotations,
+        artifact_type=found.artifact_type,
+    )

@@ -1,8 +1,8 @@
 """Which manifests are images that can be unpacked: the media types of configuration and layers.
 
-A type that is not known is refused by name before anything is unpacked: an artifact (a chart, a model, a
-signature) has no files to run, an encrypted layer (ocicrypt's +encrypted) needs keys that this engine
-does not hold.
+An artifact (a chart, a model, a signature) has no files to run: it is kept as it came. A layer of an image
+whose type is not known is refused by name before anything is unpacked; an encrypted one (ocicrypt's
++encrypted) needs keys that this engine does not hold.
 Source: OCI image-spec 1.1, media-types.md and manifest.md "Guidelines for Artifact Usage"; Docker's schema 2.
 """
 
@@ -29,11 +29,17 @@ def is_image(manifest: documents.Manifest) -> bool:
     return manifest.config.media_type in CONFIGS and not manifest.artifact_type
 
 
+def artifact_type(manifest: documents.Manifest) -> str:
+    """What an artifact is: its own word, or its configuration's type (OCI image-spec 1.1, manifest.md)."""
+    return manifest.artifact_type or manifest.config.media_type
+
+
 def check(manifest: documents.Manifest, digest: str) -> None:
-    """Raises InvalidParameter for what is no image, naming the blob and its type."""
+    """Raises InvalidParameter for an image that cannot be unpacked, naming the blob and its type."""
     if not is_image(manifest):
-        kind = manifest.artifact_type or manifest.config.media_type or "no type"
-        raise InvalidParameter(f"manifest {digest} is an artifact of type {kind}, not an image")
+        if not artifact_type(manifest):
+            raise InvalidParameter(f"manifest {digest} is neither an image nor an artifact: it has no type")
+        return
     for layer in manifest.layers:
         if "+encrypted" in layer.media_type:
             raise InvalidParameter(

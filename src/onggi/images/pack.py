@@ -1,7 +1,7 @@
 """Make a tar of a directory tree: a layer of what a container changed, or an export of all it sees.
 
     pack(fd, stream)                       everything below the directory; with links, holes, attributes
-    pack(fd, stream, overlay=True)         an overlay upper directory: its marks become whiteouts
+    pack(fd, stream, overlay=lowers)       an overlay upper directory: its marks become whiteouts
     pack_changes(fd, changes, stream)      what images/changes.py found between two trees (native snapshots)
 
 The order is by name, times are whole seconds and nothing of this machine is in the archive, so equal
@@ -21,7 +21,8 @@ import msgspec
 
 from onggi.errors import System
 from onggi.images import whiteouts
-from onggi.images.changes import Change, Kind
+from onggi.images.changes import Change, Kind, Merged
+from onggi.images.owners import Owners, seen
 from onggi.images.tar.entry import (
     BLOCK_DEVICE,
     CHAR,
@@ -73,21 +74,29 @@ def pack(
     root_fd: int,
     stream: Sink,
     *,
-    overlay: bool = False,
+    overlay: list[str] | None = None,
     under: bytes | None = None,
     latest_ns: int | None = None,
+    at_ns: int | None = None,
+    owners: Owners | None = None,
 ) -> Packed:
     """Write everything below a directory, and the trailer. Raises OSError, System.
 
+    `overlay` are the trees on which an upper directory stands.
     With `under` the directory itself is written too, called so, and all that is in it below that name.
-    No time in the archive is later than `latest_ns` (SOURCE_DATE_EPOCH).
+    No time in the archive is later than `latest_ns` (SOURCE_DATE_EPOCH); every one is `at_ns` where that is
+    given.
     """
-    packer = Packer(stream, prefix=under or b"", latest_ns=latest_ns)
+    packer = Packer(stream, prefix=under or b"", latest_ns=latest_ns, at_ns=at_ns, owners=owners)
     top = os.open(".", OPEN_DIR, dir_fd=root_fd)
     try:
         if under is not None:
             packer.add_root(top)
-        packer.walk(top, overlay=overlay)
+        if overlay is None:
+            packer.walk(top)
+        else:
+            with Merged(overlay) as below:
+                packer.walk(top, overlay=below)
     except BaseException:
         os.close(top)
         raise
@@ -117,9 +126,9 @@ def pack_changes(
     return packer.finish()
 
 
-def pack_one(dir_fd: int, name: bytes, stream: Sink, *, under: bytes) -> Packed:
+def pack_one(dir_fd: int, name: bytes, stream: Sink, *, under: bytes, owners: Owners | None = None) -> Packed:
     """Write one member that is not a directory, called `under`."""
-    packer = Packer(stream)
+    packer = Packer(stream, owners=owners)
     status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     packer.add(dir_fd, name, under, status)
     return packer.finish()
@@ -128,11 +137,21 @@ def pack_one(dir_fd: int, name: bytes, stream: Sink, *, under: bytes) -> Packed:
 class Packer:
     """Writes members of trees into one archive; knows which inodes it has written already."""
 
-    def __init__(self, stream: Sink, prefix: bytes = b"", latest_ns: int | None = None) -> None:
+    def __init__(
+        self,
+        stream: Sink,
+        prefix: bytes = b"",
+        latest_ns: int | None = None,
+        at_ns: int | None = None,
+        owners: Owners | None = None,
+    ) -> None:
+        self._owners = owners
         self._writer = Writer(stream)
         self._links: dict[tuple[int, int], bytes] = {}
+        self._hidden: bytes | None = None  # the last directory that hides all that is below it
         self._prefix = prefix if prefix.endswith(b"/") or not prefix else prefix + b"/"
         self._latest_ns = latest_ns
+        self._at_ns = at_ns
         self.size = 0
         self.entries = 0
         self.disk_bytes = 0
@@ -145,20 +164,45 @@ class Packer:
         entry = describe(path, status)
         if self._latest_ns is not None:
             entry.mtime_ns = min(entry.mtime_ns, self._latest_ns)
+        if self._at_ns is not None:
+            entry.mtime_ns = self._at_ns
+        if self._owners is not None:
+            entry.uid, entry.gid = self._owners.inside(entry.uid, entry.gid)
         return entry
+
+    def _xattrs(self, where: int | bytes, *, follow: bool) -> dict[bytes, bytes]:
+        found = read_xattrs(where, follow=follow)
+        return seen(found, self._owners) if self._owners is not None and found else found
 
     def add_root(self, fd: int) -> None:
         entry = self._describe(self._prefix or b"./", os.fstat(fd))
-        entry.xattrs = read_xattrs(descriptor_path(fd), follow=True)
+        entry.xattrs = self._xattrs(descriptor_path(fd), follow=True)
         self._writer.add(entry)
         self.entries += 1
 
-    def walk(self, top: int, *, overlay: bool) -> None:
-        """Everything below `top`, which is closed. One descriptor for each level is open at a time."""
-        stack = [(top, b"", _names(top))]
+    def below(self, prefix: bytes, *, at_ns: int | None) -> None:
+        """What is added from here on is another tree, below `prefix`."""
+        self._prefix = prefix + b"/" if prefix else b""
+        self._at_ns = at_ns
+        self._links.clear()
+
+    def add_data(self, path: bytes, data: bytes, *, mode: int) -> None:
+        """A regular file that is in no tree."""
+        entry = Entry(self._prefix + path, mode=mode, size=len(data), mtime_ns=self._at_ns or 0)
+        self._writer.add(entry, data)
+        self.entries += 1
+        self.size += len(data)
+
+    def walk(
+        self, top: int, *, overlay: Merged | None = None, without: frozenset[bytes] = frozenset()
+    ) -> None:
+        """Everything below `top`, which is closed, but what is called `without` in it. One descriptor for
+        each level is open at a time.
+        """
+        stack = [(top, b"", [name for name in _names(top) if name not in without])]
         try:
-            if overlay:
-                self._opaque(top, b"")
+            if overlay is not None:
+                self._opaque(top, b"", overlay)
             while stack:
                 fd, directory, names = stack[-1]
                 if not names:
@@ -173,12 +217,17 @@ class Packer:
                 os.close(fd)
             raise
 
-    def _visit(self, fd: int, directory: bytes, name: bytes, *, overlay: bool) -> int | None:
+    def _visit(self, fd: int, directory: bytes, name: bytes, *, overlay: Merged | None) -> int | None:
         """Write one member; an open descriptor where it is a directory to be gone into."""
+        if overlay is not None and name.startswith(whiteouts.PREFIX):
+            gone = whiteouts.taken_away(name)
+            if gone:
+                self.whiteout(directory.rstrip(b"/"), gone)
+            return None
         status = lookup(fd, name)
         if status is None:
             return None
-        if overlay and whiteouts.is_whiteout(status):
+        if overlay is not None and whiteouts.is_whiteout(status):
             self.whiteout(directory.rstrip(b"/"), name)
             return None
         self.add(fd, name, directory + name, status)
@@ -190,9 +239,9 @@ class Packer:
             if failure.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise
-        if overlay:
+        if overlay is not None:
             try:
-                self._opaque(below, directory + name)
+                self._opaque(below, directory + name, overlay)
             except BaseException:
                 os.close(below)
                 raise
@@ -219,7 +268,7 @@ class Packer:
         try:
             if entry.kind == SYMLINK:
                 entry.linkname = os.readlink(name, dir_fd=dir_fd)
-            entry.xattrs = read_xattrs(descriptor_path(dir_fd, name), follow=False)
+            entry.xattrs = self._xattrs(descriptor_path(dir_fd, name), follow=False)
         except OSError as failure:
             if failure.errno in (errno.ENOENT, errno.EINVAL):
                 return  # a running container was faster
@@ -230,12 +279,21 @@ class Packer:
         path = b"/".join(filter(None, (directory, whiteouts.PREFIX + name)))
         self._emit(Entry(self._prefix + path, mode=0))
 
-    def _opaque(self, fd: int, directory: bytes) -> None:
+    def _opaque(self, fd: int, directory: bytes, below: Merged) -> None:
+        """fuse-overlayfs marks every directory that it makes. Where nothing is hidden such a mark would hide
+        what is below another image on which the layer is put.
+        """
         for name in (b"trusted.overlay.redirect", b"trusted.overlay.metacopy"):
             if name in _list_xattrs(descriptor_path(fd), follow=True):
                 raise System(f"{shown(directory)}: the overlay was mounted with redirect_dir or metacopy")
-        if whiteouts.is_opaque(fd):
-            self._emit(Entry(b"/".join(filter(None, (directory, whiteouts.OPAQUE))), mode=0))
+        if not whiteouts.is_opaque(fd):
+            return
+        hidden = self._hidden is not None and directory.startswith(self._hidden + b"/")
+        if directory and whiteouts.made_by_program(fd) and (hidden or not below.shows(directory)):
+            return
+        if not hidden:
+            self._hidden = directory
+        self._emit(Entry(b"/".join(filter(None, (directory, whiteouts.OPAQUE))), mode=0))
 
     def _emit(self, entry: Entry) -> None:
         self._writer.add(entry)
@@ -253,7 +311,7 @@ class Packer:
             if not stat.S_ISREG(status.st_mode):
                 return
             entry = self._describe(path, status)
-            entry.xattrs = read_xattrs(fd, follow=True)
+            entry.xattrs = self._xattrs(fd, follow=True)
             pieces = data_pieces(fd, status)
             if pieces is not None:
                 entry.sparse = pieces
@@ -278,8 +336,9 @@ class Packer:
 
 
 def _names(fd: int) -> list[bytes]:
-    """The names in a directory, last one first, to be popped."""
-    return sorted((os.fsencode(name) for name in os.listdir(fd)), reverse=True)
+    """The names in a directory, last one first, to be popped; a whiteout has the place of what it hides."""
+    names = map(os.fsencode, os.listdir(fd))
+    return sorted(names, key=lambda name: name.removeprefix(whiteouts.PREFIX), reverse=True)
 
 
 def describe(path: bytes, status: os.stat_result) -> Entry:

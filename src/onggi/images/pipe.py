@@ -18,6 +18,7 @@ class Pipe:
         self._bound = bound
         self._parts: deque[bytes] = deque()
         self._waiting = 0
+        self._taken = 0  # bytes of the first part that have been read
         self._ended = False
         self._error: BaseException | None = None
         self._broken = False
@@ -36,6 +37,26 @@ class Pipe:
             self._waiting += len(data)
             self._changed.notify_all()
 
+    def offer(self, data: bytes) -> bool:
+        """Append without waiting, for a thread that must not; whether there is room for more.
+
+        Raises BrokenPipeError when the reader is gone.
+        """
+        with self._changed:
+            if self._broken:
+                raise BrokenPipeError("the reader is gone")
+            if data:
+                self._parts.append(data)
+                self._waiting += len(data)
+                self._changed.notify_all()
+            return self._waiting <= self._bound
+
+    def drain(self) -> None:
+        """Wait until half of the room is free, so that a writer is not woken for every read."""
+        with self._changed:
+            while self._waiting > self._bound // 2 and not self._broken:
+                self._changed.wait()
+
     def end(self, error: BaseException | None = None) -> None:
         """No more comes; the reader gets what is left, then the end or the error."""
         with self._changed:
@@ -53,10 +74,13 @@ class Pipe:
                 if self._error is not None:
                     raise self._error
                 return b""
-            data = self._parts.popleft()
-            if len(data) > size:
-                self._parts.appendleft(data[size:])
-                data = data[:size]
+            data = self._parts[0]
+            if self._taken or len(data) > size:
+                start, self._taken = self._taken, self._taken + size
+                data = data[start : self._taken]
+            if self._taken == 0 or self._taken >= len(self._parts[0]):
+                self._parts.popleft()
+                self._taken = 0
             self._waiting -= len(data)
             self._changed.notify_all()
             return data
@@ -66,5 +90,5 @@ class Pipe:
         with self._changed:
             self._broken = True
             self._parts.clear()
-            self._waiting = 0
+            self._waiting = self._taken = 0
             self._changed.notify_all()

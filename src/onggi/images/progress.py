@@ -29,6 +29,22 @@ class Pushed(msgspec.Struct, frozen=True, rename="pascal"):
     size: int
 
 
+class Told(msgspec.Struct, frozen=True, rename="camel"):
+    """How a descriptor is told."""
+
+    media_type: str
+    digest: str
+    size: int
+
+
+class PushedInstead(msgspec.Struct, frozen=True, rename="camel"):
+    """Not the index that a name stands for was pushed, but the one manifest of it that is here."""
+
+    original_index: Told
+    selected_manifest: Told
+    manifest_pushed_instead_of_index: bool = True
+
+
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """One line; what is empty is left out."""
 
@@ -40,9 +56,12 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     error: str = ""
     error_detail: ErrorDetail | None = None
     aux: Pushed | None = None
+    instead: PushedInstead | None = None  # as aux, too
 
     def encode(self) -> bytes:
-        return msgspec.json.encode(self) + b"\r\n"
+        if self.instead is None:
+            return msgspec.json.encode(self) + b"\r\n"
+        return msgspec.json.encode({"aux": self.instead}) + b"\r\n"
 
 
 def failure(message: str) -> Progress:

@@ -5,11 +5,16 @@
     manifest.json       for docker load of any age, skopeo and podman
     oci-layout, repositories
 
+A name that stands for an index keeps it: its images that are here are all in the archive, index.json names
+the index, and manifest.json the leading image. With platforms there are only their images, and index.json
+names these, as Docker 28 does it.
+
 Equal images give equal archives: members are in order and have the time 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -17,13 +22,16 @@ import msgspec
 from onggi.errors import InvalidParameter
 from onggi.images import resolve as resolving
 from onggi.images.images import Image, Images
+from onggi.images.indexes import entries, target_of
 from onggi.images.layout import CONTAINERD_NAME, REF_NAME
+from onggi.images.layout import descriptor as describe
 from onggi.images.tar.entry import DIRECTORY, Entry
 from onggi.images.tar.writer import Writer
 from onggi.spec import image as documents
 from onggi.spec import platform as platforms
 from onggi.spec import reference
 from onggi.store import images as rows
+from onggi.store import indexes as index_rows
 from onggi.store.blobs import LAYOUT
 
 
@@ -32,29 +40,64 @@ class Sink(Protocol):
 
 
 class Chosen(msgspec.Struct):
-    """An image with those of its names that are to be in the archive."""
+    """An image with those of its names that are to be in the archive.
+
+    `target` is the index that goes with it, `beside` are other images of it.
+    `platform` is what index.json says of it.
+    """
 
     image: Image
     names: list[str]
+    target: str = ""
+    beside: list[Image] = []
+    platform: documents.PlatformField | None = None
 
 
-def choose(images: Images, wanted: list[str], platform: platforms.Platform | None = None) -> list[Chosen]:
-    """What the user named: a tag, a whole repository, or an id (then without names). Raises NoSuchImage."""
-    chosen: dict[str, Chosen] = {}
+def choose(images: Images, wanted: list[str], only: Sequence[platforms.Platform] = ()) -> list[Chosen]:
+    """What the user named: a tag, a whole repository, or an id (then without names); `only` these platforms.
+
+    Raises NoSuchImage, NotFound.
+    """
+    chosen: dict[tuple[str, str], Chosen] = {}
     for text in wanted:
-        for image_id, names in _named(images, text):
-            image = resolving.resolve(images, image_id, platform)
-            entry = chosen.setdefault(image_id, Chosen(image, []))
-            entry.names += [name for name in names if name not in entry.names]
+        for source, names in _named(images, text):
+            for one in _platforms(images, source, only):
+                entry = chosen.setdefault((one.image.id, one.target), one)
+                entry.names += [name for name in names if name not in entry.names]
     return list(chosen.values())
 
 
+def _platforms(images: Images, source: str, only: Sequence[platforms.Platform]) -> list[Chosen]:
+    image = resolving.resolve(images, source)
+    row = resolving.named_row(images, source)
+    target = row.target if row is not None else target_of(image)
+    if only:
+        found = [resolving.resolve(images, source, one) for one in only]
+        return [Chosen(one, [], platform=_described(images, target, one)) for one in found]
+    if not target:
+        return [Chosen(image, [])]
+    others = [images.get(one) for one in index_rows.members(images.database, target).values()]
+    return [Chosen(image, [], target, [one for one in others if one is not None and one.id != image.id])]
+
+
+def _described(images: Images, target: str, image: Image) -> documents.PlatformField | None:
+    """As the index has it: builders leave the variant out of configurations."""
+    if target:
+        for one in entries(images, target):
+            if one.image_id == image.id:
+                return one.descriptor.platform
+    found = image.document
+    if image.artifact or not found.os:
+        return None
+    return documents.PlatformField(architecture=found.architecture, os=found.os, variant=found.variant or "")
+
+
 def _named(images: Images, text: str) -> list[tuple[str, list[str]]]:
+    """What to resolve, and the names that the archive gives it."""
     if resolving.is_name(images, text):
         named = reference.parse(text)
-        image_id = resolving.resolve_id(images, text)
         if named.tag or named.digest:
-            return [(image_id, [str(named)] if named.tag and not named.digest else [])]
+            return [(text, [str(named)] if named.tag and not named.digest else [])]
     try:
         repository = reference.parse(text)
     except InvalidParameter:
@@ -63,7 +106,7 @@ def _named(images: Images, text: str) -> list[tuple[str, list[str]]]:
         prefix = repository.name + ":"
         found = [row for row in rows.names(images.database) if row.name.startswith(prefix)]
         if found:
-            return [(row.image_id, [row.name]) for row in found]
+            return [(row.name, [row.name]) for row in found]
     return [(resolving.resolve_id(images, text), [])]
 
 
@@ -77,7 +120,13 @@ def verify(images: Images, chosen: list[Chosen]) -> None:
 
 
 def _blobs(images: Images, chosen: list[Chosen]) -> list[str]:
-    return sorted({digest for one in chosen for digest in rows.blobs(images.database, one.image.id)})
+    needed: set[str] = set()
+    for one in chosen:
+        for image in (one.image, *one.beside):
+            needed.update(rows.blobs(images.database, image.id))
+        if one.target:
+            needed.update(index_rows.blobs(images.database, one.target))
+    return sorted(needed)
 
 
 def save(images: Images, chosen: list[Chosen], sink: Sink) -> None:
@@ -91,7 +140,9 @@ def save(images: Images, chosen: list[Chosen], sink: Sink) -> None:
             _blob(images, writer, digest)
         documents_of = {
             "index.json": documents.encode(_index(images, chosen)),
-            "manifest.json": msgspec.json.encode([_item(images, one) for one in chosen]),
+            "manifest.json": msgspec.json.encode(
+                [_item(images, one) for one in chosen if not one.image.artifact]
+            ),
             "oci-layout": LAYOUT,
         }
         if any(one.names for one in chosen):
@@ -113,18 +164,11 @@ def _blob(images: Images, writer: Writer, digest: str) -> None:
 def _index(images: Images, chosen: list[Chosen]) -> documents.Index:
     described = []
     for one in chosen:
-        data = images.blobs.read(one.image.manifest, documents.DOCUMENT_MAX_BYTES)
-        manifest = documents.decode(documents.Manifest, data, f"manifest {one.image.manifest}")
+        digest = one.target or one.image.manifest
         for name in one.names or [""]:
             annotations = {CONTAINERD_NAME: name, REF_NAME: name.rpartition(":")[2]} if name else None
-            described.append(
-                documents.Descriptor(
-                    media_type=manifest.media_type or documents.OCI_MANIFEST,
-                    digest=one.image.manifest,
-                    size=len(data),
-                    annotations=annotations,
-                )
-            )
+            descriptor = describe(images, digest, annotations)
+            described.append(msgspec.structs.replace(descriptor, platform=one.platform))
     return documents.Index(schema_version=2, media_type=documents.OCI_INDEX, manifests=described)
 
 
@@ -141,7 +185,7 @@ def _repositories(chosen: list[Chosen]) -> dict[str, dict[str, str]]:
     """The legacy file: repository -> tag -> top layer's id."""
     found: dict[str, dict[str, str]] = {}
     for one in chosen:
-        for name in one.names:
+        for name in () if one.image.artifact else one.names:
             named = reference.parse(name)
             top = one.image.layers[-1].blob if one.image.layers else one.image.id
             found.setdefault(named.familiar_name, {})[named.tag] = top[7:]

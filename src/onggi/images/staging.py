@@ -21,7 +21,7 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, Protocol
 
 import msgspec
@@ -33,6 +33,7 @@ from onggi.images.collect import collect
 from onggi.images.compression import DigestReader, decompress, detect
 from onggi.images.images import Images, created_at
 from onggi.images.incoming import Reader, Watch, receive
+from onggi.images.indexes import settle
 from onggi.images.manifests import compose, layer_descriptor
 from onggi.images.unpacking import Unpacked, Unpacking
 from onggi.kernel.files import syncfs
@@ -40,6 +41,7 @@ from onggi.spec import digest as digests
 from onggi.spec import image as documents
 from onggi.spec import timestamp
 from onggi.store import images as rows
+from onggi.store import indexes as index_rows
 from onggi.store.blobs import Ingest
 
 CHUNK_BYTES = 256 << 10
@@ -51,7 +53,8 @@ RECODED = ("xz", "bzip2")
 class NewImage(msgspec.Struct, frozen=True):
     """An image to be published.
 
-    `blobs` are its layers' blobs, bottom first; an empty manifest is generated.
+    `blobs` are its layers' blobs, bottom first; an empty manifest is generated. Of an artifact `config` is
+    the manifest's digest, and `blobs` are all others.
     """
 
     config: str
@@ -59,6 +62,20 @@ class NewImage(msgspec.Struct, frozen=True):
     names: list[str] = []
     manifest: str = ""
     parent_id: str = ""
+    artifact: bool = False
+
+
+class NewIndex(msgspec.Struct, frozen=True):
+    """An index to be published with images of it.
+
+    `entries` are all manifests that it leads to: those whose images are here already belong to it, too.
+    `blobs` are documents that it needs besides the images, the index itself among them.
+    """
+
+    digest: str
+    entries: list[str]
+    blobs: list[str]
+    names: list[str] = []
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -119,6 +136,8 @@ class Staging:
         """
         if not self.known(digest):
             return False
+        if digest not in self._sealed and not self._images.blobs.held(digest):
+            return False  # it is in a registry; what comes now is nearer
         try:
             if digest not in self._sealed:
                 self._images.blobs.verify(digest)
@@ -225,28 +244,36 @@ class Staging:
             raise self._failed[digest]
         return self._unpacked.get(digest)
 
-    def publish(self, wanted: list[NewImage]) -> list[Published]:
-        """Put everything that the images need into place, in one step for all of them.
+    def publish(self, wanted: list[NewImage], indexes: Sequence[NewIndex] = ()) -> list[Published]:
+        """Put everything that the images need into place, in one step for all of them. What is said of each
+        index comes behind the images.
 
         Raises Corrupt, InvalidParameter for images that do not fit their layers; then nothing has changed.
         """
         prepared = [(new, self._check(new)) for new in wanted]
         for new, document in prepared:
-            self._stack(new, document.rootfs.diff_ids)
+            if not new.artifact:
+                self._stack(new, document.rootfs.diff_ids)
         images = self._images
-        for new in wanted:
-            for digest in (new.config, new.manifest or self._manifest(new), *new.blobs):
-                self._commit_blob(digest)
+        needed = [digest for new in wanted for digest in self._blobs(new)]
+        for digest in (*needed, *(blob for index in indexes for blob in index.blobs)):
+            self._commit_blob(digest)
         failpoints.hit("staging.blobs-committed")
         self._sync()
         with images.lock:
             with images.database.transaction(durable=True):
                 published = [self._insert(new, document) for new, document in prepared]
+                published += [self._insert_index(index, wanted) for index in indexes]
                 failpoints.hit("staging.rows-written")
             layout.write(images)
         return published
 
+    def _blobs(self, new: NewImage) -> list[str]:
+        return [*([] if new.artifact else [new.config]), new.manifest or self._manifest(new), *new.blobs]
+
     def _check(self, new: NewImage) -> documents.Image:
+        if new.artifact:
+            return documents.Image()
         data = self.read(new.config, documents.CONFIG_MAX_BYTES)
         document = documents.decode(documents.Image, data, f"configuration {new.config}")
         created_at(document, new.config)
@@ -304,17 +331,54 @@ class Staging:
 
     def _insert(self, new: NewImage, document: documents.Image) -> Published:
         manifest = new.manifest or self._manifest(new)
-        created = created_at(document, new.config)
-        row = rows.ImageRow(new.config, manifest, new.parent_id or None, created, 0, time.time_ns())
+        now = time.time_ns()
+        kind = rows.ARTIFACT if new.artifact else rows.IMAGE
+        created = now if new.artifact else created_at(document, new.config)
+        row = rows.ImageRow(new.config, manifest, new.parent_id or None, created, 0, now, kind)
         chain_ids = digests.chain_ids(document.rootfs.diff_ids)
         database = self._images.database
-        rows.insert(database, row, chain_ids=chain_ids, blobs=[new.config, manifest, *new.blobs])
+        rows.insert(database, row, chain_ids=chain_ids, blobs=self._blobs(new))
         moved = {}
         for name in new.names:
             before = rows.set_name(database, rows.NameRow(name, new.config, manifest), time.time_ns())
             if before:
                 moved[name] = before
         return Published(new.config, moved)
+
+    def _insert_index(self, index: NewIndex, wanted: list[NewImage]) -> Published:
+        """Its images that are here, those that came before among them, go by its names now."""
+        database = self._images.database
+        came = {new.manifest: new for new in wanted if new.manifest}
+        members, blobs = {}, list(index.blobs)
+        for manifest in index.entries:
+            new = came.get(manifest)
+            image_id = new.config if new else rows.by_manifest(database, manifest)
+            row = rows.get(database, image_id) if image_id else None
+            if row is None or row.kind == rows.ARTIFACT:
+                continue
+            members[manifest] = row.id
+            if new and row.manifest != manifest:  # the same image, packed otherwise
+                blobs += self._blobs(new)
+        index_rows.add(database, index.digest, blobs=blobs, members=members)
+        moved = self._name_index(index, members)
+        lead = rows.leader(database, index.digest) or next(iter(members.values()), "")
+        return Published(lead, moved)
+
+    def _name_index(self, index: NewIndex, members: dict[str, str]) -> dict[str, str]:
+        database = self._images.database
+        current = rows.leader(database, index.digest) or ""
+        manifests = {image_id: manifest for manifest, image_id in members.items()}
+        moved = {}
+        for name in index.names:
+            stood = rows.get_name(database, name)
+            current = current or (stood.image_id if stood and stood.image_id in manifests else "")
+            first = current or next(iter(manifests))
+            row = rows.NameRow(name, first, manifests.get(first, ""), index.digest)
+            before = rows.set_name(database, row, time.time_ns())
+            if before and before not in manifests:
+                moved[name] = before
+        settle(self._images, index.digest, current)
+        return moved
 
     def _sync(self) -> None:
         """Layers and blobs reach the device before the rows that say so.

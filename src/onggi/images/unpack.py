@@ -23,6 +23,7 @@ import msgspec
 
 from onggi.errors import NoSpace, OnggiError, System, TooLarge
 from onggi.images import whiteouts
+from onggi.images.owners import Owners, kept
 from onggi.images.tar.entry import (
     BLOCK_DEVICE,
     CHAR,
@@ -37,6 +38,8 @@ from onggi.images.tar.entry import (
     shown,
 )
 from onggi.images.tree import OPEN_DIR, Tree, clean, descriptor_path, lookup, remove
+from onggi.kernel import ids
+from onggi.kernel.files import RESOLVE_NO_XDEV, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,8 +98,9 @@ class Unpacker:
         policy: Policy,
         into: bytes = b"",
         own_root: bool = False,
-        user_xattrs: bool = False,
+        marks: str = "overlay",
         owner: tuple[int, int] | None = None,
+        owners: Owners | None = None,
         no_overwrite_dir_non_dir: bool = False,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
@@ -105,8 +109,11 @@ class Unpacker:
         self._own_root = own_root
         self._into = clean(into)
         self._policy = policy
-        self._opaque = whiteouts.USER_OPAQUE_XATTR if user_xattrs else whiteouts.OPAQUE_XATTR
+        self._opaque = whiteouts.USER_OPAQUE_XATTR if marks == "overlay-user" else whiteouts.OPAQUE_XATTR
+        self._gone: set[bytes] | None = set() if marks == "files" else None  # to be marked at the end
         self._owner = owner
+        self._owners = owners
+        self._all_ids = ids.initial()
         self._keep_kind = no_overwrite_dir_non_dir
         self._limits = limits
         self._next_check = SPACE_CHECK_BYTES
@@ -133,6 +140,7 @@ class Unpacker:
                 self._member(entry, reader)
             except OSError as failure:
                 raise blame(entry, failure) from failure
+        self._mark_gone()
         self._date_directories()
 
     def _member(self, entry: Entry, reader: Reader) -> None:
@@ -269,7 +277,7 @@ class Unpacker:
                 parent_fd, path, name, entry.kind, lambda: os.mknod(name, mode, device, dir_fd=parent_fd)
             )
         except PermissionError:
-            if entry.kind == FIFO or not in_user_namespace():
+            if entry.kind == FIFO or ids.initial():
                 raise
             self._skip(f"{shown(entry.name)}: devices cannot be made in a user namespace")
             return
@@ -311,11 +319,14 @@ class Unpacker:
         self._remove(parent_fd, path, name, status)
 
     def _remove(self, parent_fd: int, path: bytes, name: bytes, status: os.stat_result) -> None:
+        if self._policy is Policy.KEEP:
+            _refuse_mounted(parent_fd, name, path)
         if stat.S_ISDIR(status.st_mode):
             remove(parent_fd, name)
             below = path + b"/"
             for known in [known for known in self._times if known == path or known.startswith(below)]:
                 del self._times[known]
+            self._gone = self._gone and {gone for gone in self._gone if not gone.startswith(below)}
             self._forget(parent_fd)
         else:
             os.unlink(name, dir_fd=parent_fd)
@@ -340,7 +351,7 @@ class Unpacker:
         path = directory + b"/" + target if directory else target
         status = lookup(parent_fd, target)
         if self._policy is Policy.OVERLAY:
-            self._overlay_whiteout(parent_fd, target, status)
+            self._overlay_whiteout(parent_fd, path, target, status)
         elif status is None:
             return
         elif path not in self._made:
@@ -348,11 +359,15 @@ class Unpacker:
         elif stat.S_ISDIR(status.st_mode):
             self._delete_below(self._tree.parent(path), path)
 
-    def _overlay_whiteout(self, parent_fd: int, target: bytes, status: os.stat_result | None) -> None:
+    def _overlay_whiteout(
+        self, parent_fd: int, path: bytes, target: bytes, status: os.stat_result | None
+    ) -> None:
         """What this layer itself brought stays, and hides what is below: a file by itself, a directory
         opaque.
         """
-        if status is None:
+        if self._gone is not None:
+            self._gone.add(path)
+        elif status is None:
             os.mknod(target, stat.S_IFCHR, 0, dir_fd=parent_fd)
         elif stat.S_ISDIR(status.st_mode):
             fd = os.open(target, OPEN_DIR, dir_fd=parent_fd)
@@ -361,7 +376,29 @@ class Unpacker:
             finally:
                 os.close(fd)
 
+    def _mark_gone(self) -> None:
+        """Files in the place of devices. What the layer brought under the same name is known only now."""
+        for path in self._gone or ():
+            directory, _, name = path.rpartition(b"/")
+            try:
+                parent_fd = self._tree.parent(directory)
+                status = lookup(parent_fd, name)
+                if status is None:
+                    self._mark(parent_fd, whiteouts.PREFIX + name)
+                elif stat.S_ISDIR(status.st_mode):
+                    self._set_opaque(self._tree.parent(path))
+            except OSError as failure:
+                raise blame(Entry(path), failure) from failure
+
+    def _mark(self, dir_fd: int, name: bytes, text: bytes = b"") -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        with open(os.open(name, flags, 0o600, dir_fd=dir_fd), "wb") as file:
+            file.write(text)
+
     def _set_opaque(self, fd: int) -> None:
+        if self._gone is not None:
+            self._mark(fd, whiteouts.OPAQUE, b"y")
+            return
         os.setxattr(descriptor_path(fd), self._opaque, b"y")
 
     def _delete_below(self, dir_fd: int, directory: bytes) -> None:
@@ -398,9 +435,31 @@ class Unpacker:
 
     # --- owner, attributes, mode, times
 
+    def _owner_of(self, entry: Entry) -> tuple[int, int]:
+        """On the host. Raises BadArchive for an id that the container has not."""
+        found = self._owner or owner_of(entry)
+        if self._owners is None:
+            return found if self._all_ids else self._here(found, entry)
+        try:
+            return self._owners.outside(*found)
+        except ValueError as error:
+            raise BadArchive(f"{shown(entry.name)!r}: {error}") from None
+
+    def _here(self, found: tuple[int, int], entry: Entry) -> tuple[int, int]:
+        """In a user namespace. With a single id all is root's, as podman's ignore_chown_errors has it."""
+        if ids.single():
+            return 0, 0
+        if not (ids.has(ids.UIDS, found[0]) and ids.has(ids.GIDS, found[1])):
+            last = f"{ids.last(ids.UIDS)}:{ids.last(ids.GIDS)}"
+            raise BadArchive(
+                f"{shown(entry.name)!r} has the owner {found[0]}:{found[1]}, and the last ids that "
+                f"/etc/subuid and /etc/subgid give are {last}"
+            )
+        return found
+
     def _owned_fd(self, fd: int, entry: Entry) -> None:
         """Owner, attributes and mode of an open file or directory."""
-        uid, gid = self._owner or owner_of(entry)
+        uid, gid = self._owner_of(entry)
         os.fchown(fd, uid, gid)
         if entry.xattrs:
             self._set_xattrs(fd, entry, follow=True)
@@ -410,7 +469,7 @@ class Unpacker:
         """Owner, attributes, mode and times of a link, a device or a fifo: never opened, never followed."""
         fd = os.open(name, NAMED, dir_fd=parent_fd)
         try:
-            uid, gid = self._owner or owner_of(entry)
+            uid, gid = self._owner_of(entry)
             os.chown(name, uid, gid, dir_fd=parent_fd, follow_symlinks=False)
             if entry.xattrs:
                 self._set_xattrs(descriptor_path(parent_fd, name), entry, follow=False)
@@ -426,6 +485,8 @@ class Unpacker:
             if key.startswith(whiteouts.OVERLAY_XATTRS):
                 continue  # overlayfs's own marks are made from whiteouts, never taken from an image
             try:
+                if self._owners is not None:
+                    value = kept(key, value, self._owners)
                 if follow:
                     os.setxattr(where, key, value)
                 else:
@@ -434,6 +495,8 @@ class Unpacker:
                 if failure.errno not in NO_XATTR_HERE:
                     raise
                 self._skip(f"{shown(entry.name)}: {shown(key)}: {failure.strerror}")
+            except ValueError as failure:
+                self._skip(f"{shown(entry.name)}: {shown(key)}: {failure}")
 
     def _date_directories(self) -> None:
         for path, mtime in self._times.items():
@@ -495,10 +558,18 @@ def owner_of(entry: Entry) -> tuple[int, int]:
     return uid, gid
 
 
-def in_user_namespace() -> bool:
-    """Whether this process lives in a user namespace other than the first."""
-    with open("/proc/self/uid_map", "rb") as file:
-        return file.read().split() != [b"0", b"0", b"4294967295"]
+def _refuse_mounted(parent_fd: int, name: bytes, path: bytes) -> None:
+    """Raises System where something is mounted on a name.
+
+    A container's mounts are in a namespace that is not ours: there the kernel lets us unlink what they lie
+    on, and takes them away with it (mount_namespaces(7), "Restrictions on mount namespaces").
+    """
+    try:
+        os.close(openat2(parent_fd, name, os.O_PATH | os.O_NOFOLLOW, resolve=RESOLVE_NO_XDEV))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise System(f"unlinkat {shown(b'/' + path)}: device or resource busy") from None
 
 
 def blame(entry: Entry, failure: OSError) -> OnggiError:

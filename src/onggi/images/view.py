@@ -10,7 +10,8 @@ unshare(2)); what stays is a detached copy of the tree (open_tree(2), OPEN_TREE_
 vanishes with its descriptor. So nothing is mounted in the host's tree, nothing leaks when the engine
 dies, and volumes are real mounts in it: the kernel resolves names through them, not a comparison of
 prefixes. mount(2) is used for overlay since fsconfig(2) takes values of 255 bytes and "lowerdir+" came
-with Linux 6.5; only options longer than a page go that way.
+with Linux 6.5; only options longer than a page go that way. What a program serves (spawn/fuse.py) is made
+before that.
 
 Whoever opens a name below such a descriptor does so with openat2(RESOLVE_IN_ROOT) (CVE-2018-15664,
 CVE-2019-14271). Not here: what is mounted (snapshots/), the archives (archive.py).
@@ -27,11 +28,12 @@ from onggi.images.tree import RESOLVE, Tree, clean
 from onggi.kernel import mounts as kernel
 from onggi.kernel import namespaces
 from onggi.kernel.files import openat2
-from onggi.spawn.mounting import detached
+from onggi.spawn import mounting as spawn
+from onggi.spawn.plan import made_by_program, parted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from onggi.images.snapshots.protocol import Mount
 
@@ -50,7 +52,15 @@ def open_root(mounts: Sequence[Mount], binds: Sequence[Bind] = ()) -> int:
     `binds` are mounts with the paths below each that go on showing what was there before, made in order on
     top; a missing mount point is made where the snapshot is writable. Raises OSError.
     """
-    return _in_own_mounts(lambda: _assemble(mounts, binds), unshare=namespaces.CLONE_NEWNS)
+    served: list[int] = []
+    try:
+        for each in (*(each for each, _ in binds), *mounts):
+            if made_by_program(each):
+                served.append(spawn.detached(parted(each)[0]))
+        return _in_own_mounts(lambda: _assemble(mounts, binds, iter(served)), unshare=namespaces.CLONE_NEWNS)
+    finally:
+        for tree_fd in served:
+            os.close(tree_fd)
 
 
 def open_running(pid: int) -> int:
@@ -92,12 +102,16 @@ def _in_own_mounts(work: Callable[[], int], *, unshare: int) -> int:
     return result[0]
 
 
-def _assemble(mounts: Sequence[Mount], binds: Sequence[Bind]) -> int:
+def _assemble(mounts: Sequence[Mount], binds: Sequence[Bind], served: Iterator[int]) -> int:
+    """`served` are those that a program serves: of the binds, then of the root."""
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
-    trees = [detached(mount) for mount, _ in binds]  # before anything is covered
+    trees = [_detached(mount, served) for mount, _ in binds]  # before anything is covered
     try:
         for mount in mounts:
-            _cover(mount)
+            if made_by_program(mount):
+                attach(os.dup(next(served)), COVERED)
+            else:
+                _cover(mount)
         root_fd = os.open(COVERED, DIRECTORY)
         try:
             for tree_fd, (mount, kept) in zip(trees, binds, strict=True):
@@ -108,6 +122,13 @@ def _assemble(mounts: Sequence[Mount], binds: Sequence[Bind]) -> int:
     finally:
         for tree_fd in trees:
             os.close(tree_fd)
+
+
+def _detached(each: Mount, served: Iterator[int]) -> int:
+    if not made_by_program(each):
+        return spawn.detached(each)
+    tree_fd, below = os.dup(next(served)), parted(each)[1]
+    return spawn.only(tree_fd, below) if below else tree_fd
 
 
 def _cover(mount: Mount) -> None:
@@ -121,15 +142,19 @@ def _cover(mount: Mount) -> None:
         kernel.mount(source, COVERED, fstype, flags, data)
     else:
         attributes = kernel.MOUNT_ATTR_RDONLY if flags & kernel.MS_RDONLY else 0
-        tree_fd = kernel.make_filesystem(fstype, source, _options(data), attributes)
+        attach(kernel.make_filesystem(fstype, source, _options(data), attributes), COVERED)
+
+
+def attach(tree_fd: int, path: str) -> None:
+    """Put a detached mount on a directory, and close it. Raises OSError."""
+    try:
+        target_fd = os.open(path, DIRECTORY)
         try:
-            target_fd = os.open(COVERED, DIRECTORY)
-            try:
-                kernel.move_mount(tree_fd, target_fd)
-            finally:
-                os.close(target_fd)
+            kernel.move_mount(tree_fd, target_fd)
         finally:
-            os.close(tree_fd)
+            os.close(target_fd)
+    finally:
+        os.close(tree_fd)
 
 
 def _options(data: str) -> list[tuple[str, str | None]]:

@@ -30,9 +30,11 @@ TMPFS_MAGIC = 0x01021994
 CGROUP_SUPER_MAGIC = 0x27E0EB
 CGROUP2_SUPER_MAGIC = 0x63677270
 OVERLAYFS_SUPER_MAGIC = 0x794C7630
+EXT4_SUPER_MAGIC = 0xEF53
 
 _AT_FDCWD = -100
 _AT_EACCESS = 0x200
+_AT_EMPTY_PATH = 0x1000
 _RACES = 64  # openat2(2): EAGAIN when a rename or mount raced with "..", try again
 
 
@@ -49,6 +51,18 @@ _faccessat2 = syscall("faccessat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int,
 _renameat2 = syscall(
     "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, path=3
 )
+
+
+def accessible(fd: int, mode: int) -> bool:
+    """May this thread, with its ids for files and its effective capabilities, use an open file so?
+
+    access(2)'s R_OK, W_OK, X_OK; AT_EACCESS and AT_EMPTY_PATH of faccessat2 (5.8).
+    """
+    try:
+        _faccessat2(fd, b"", mode, _AT_EACCESS | _AT_EMPTY_PATH)
+    except PermissionError:
+        return False
+    return True
 
 
 def openat2(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 MACHINE = os.uname().machine
 
 _X86_64 = {
-    "ioctl": 16, "getpid": 39, "clone": 56, "fcntl": 72, "getgroups": 115, "setgroups": 116, "setresuid": 117,
+    "ioctl": 16, "getpid": 39, "clone": 56, "fcntl": 72, "getgroups": 115, "setgroups": 116,
+    "setfsuid": 122, "setfsgid": 123, "setresuid": 117,
     "setresgid": 119, "capget": 125, "capset": 126, "personality": 135, "fstatfs": 138,
     "syncfs": 306,
     "sched_setparam": 142, "sched_setscheduler": 144, "pivot_root": 155, "prctl": 157, "chroot": 161,
@@ -37,6 +38,7 @@ _X86_64 = {
 }  # fmt: skip
 _GENERIC = {
     "ioctl": 29, "getpid": 172, "clone": 220, "fcntl": 25, "getgroups": 158, "setgroups": 159,
+    "setfsuid": 151, "setfsgid": 152,
     "setresuid": 147,    "setresgid": 149, "capget": 90, "capset": 91, "personality": 92, "fstatfs": 44,
     "syncfs": 267,
     "sched_setparam": 118, "sched_setscheduler": 119, "pivot_root": 41, "prctl": 167, "chroot": 51,
@@ -48,7 +50,8 @@ _GENERIC = {
 _COMMON = {
     "pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431,
     "fsmount": 432, "fspick": 433, "pidfd_open": 434, "clone3": 435, "close_range": 436, "openat2": 437,
-    "pidfd_getfd": 438, "faccessat2": 439, "mount_setattr": 442, "statmount": 457, "listmount": 458,
+    "pidfd_getfd": 438, "faccessat2": 439, "mount_setattr": 442, "quotactl_fd": 443,
+    "statmount": 457, "listmount": 458,
 }  # fmt: skip
 
 NUMBERS: dict[str, int] = {**(_X86_64 if MACHINE == "x86_64" else _GENERIC), **_COMMON}

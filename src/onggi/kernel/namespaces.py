@@ -18,6 +18,7 @@ else:
     import _signal as signal  # the signal module imports enum, 6 ms
 
 CLONE_NEWTIME = 0x00000080
+CLONE_FILES = 0x00000400
 CLONE_PIDFD = 0x00001000
 CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000

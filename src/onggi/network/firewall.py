@@ -4,7 +4,7 @@
         guard        prerouting -300   nobody sends to 127.0.0.0/8 from a bridge (CVE-2020-8558)
         prerouting   dstnat            to an address of this host: ports
         output       dstnat            the same for the host's own connections
-        ports                          published: dnat to the container
+        ports                          published: dnat to the container, by maps (published.py)
         forward      -5                what a network lets through gets the mark MARK, all else of ours goes,
                                        and what only passes because the engine made the host a router
         postrouting  srcnat            what leaves a network, returns to it, or is localhost's: masquerade
@@ -24,7 +24,8 @@ import msgspec
 
 from onggi.errors import System
 from onggi.kernel import nftables
-from onggi.network import firewall_iptables
+from onggi.network import firewall_iptables, published
+from onggi.network.published import Port
 
 MARK = 0x04000000  # one bit of the packet's mark: a network of ours lets this packet through
 
@@ -39,17 +40,6 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     icc: bool = True
 
 
-class Port(msgspec.Struct, frozen=True, kw_only=True):
-    """A published port; `host_address` is empty for every address of the target's family."""
-
-    protocol: str
-    host_address: str
-    host_port: int
-    address: str
-    port: int
-    bridge: str
-
-
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the table says."""
 
@@ -58,6 +48,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     apart: tuple[str, ...] = ()  # links between which the host did not forward (network/forwarding.py)
     apart6: tuple[str, ...] = ()
     ipv6: bool = True  # False: what IPv6 may do is somebody else's to say (dockerd's ip6tables)
+    from_outside: bool = True  # False: what comes from outside is left to INPUT and to the relay
 
 
 def apply(table: str, rules: Rules) -> None:
@@ -74,11 +65,24 @@ def apply(table: str, rules: Rules) -> None:
             firewall_iptables.apply(table, rules)
 
 
-def add_ports(table: str, ports: tuple[Port, ...]) -> bool:
-    """Publish more ports in a table that is there: a rule each. False: apply them all."""
-    own = f"inet {table}"
+def open_ports(table: str, ports: Iterable[Port]) -> bool:
+    """Publish more ports in a table that is there. False: apply them all."""
+    return _done(published.opened(f"inet {table}", ports))
+
+
+def shut_ports(table: str, ports: Iterable[Port]) -> bool:
+    """Close ports at once; `sweep_ports` has to follow. False: apply what is left."""
+    return _done(published.shut(f"inet {table}", ports))
+
+
+def sweep_ports(table: str, ports: Iterable[Port]) -> bool:
+    """Take the elements of closed ports away; waits some milliseconds. False: apply what is left."""
+    return _done(published.swept(f"inet {table}", ports))
+
+
+def _done(lines: list[str]) -> bool:
     try:
-        nftables.run("".join(f"add rule {own} ports {_published(port)}\n" for port in ports))
+        nftables.run("\n".join([*lines, ""]))
     except OSError:
         return False  # no library, or somebody took the table away
     return True
@@ -98,21 +102,35 @@ def remove(table: str) -> None:
             firewall_iptables.remove(table)
 
 
-def intact(table: str, rules: Rules) -> bool:
-    """Is the table there with as many rules as it should have?"""
+def exists(table: str) -> bool:
+    """Is there such a table? Without libnftables nobody knows: True."""
     try:
-        listed = nftables.run(f"list table inet {table}\n")
+        nftables.run(f"list table inet {table}\n")
     except OSError as error:
-        return error.errno == errno.ENOENT and "libnftables" in str(error.strerror)  # no eyes: believe
-    return listed.count('{"rule":') == sum(
-        1 for line in script(table, rules).splitlines() if line.startswith("add rule")
-    )
+        return error.errno == errno.ENOENT and "libnftables" in str(error.strerror)
+    return True
+
+
+def intact(table: str, rules: Rules) -> bool:
+    """Is the table there with as many rules and published ports as it should have?"""
+    try:
+        text = nftables.run(f"list table inet {table}\n")
+    except OSError as error:
+        if error.errno != errno.ENOENT or "libnftables" not in str(error.strerror):
+            return False
+        return bool(shutil.which("nft")) or firewall_iptables.intact(table, rules)  # by nft(8): believed
+    listed = msgspec.json.decode(text or b'{"nftables":[]}')["nftables"]
+    commands = [line.split(" ", 2)[:2] for line in script(table, rules).splitlines()]
+    return sum("rule" in item for item in listed) == commands.count(["add", "rule"]) and published.elements(
+        listed
+    ) == commands.count(["add", "element"])
 
 
 def script(table: str, rules: Rules) -> str:
     """The transaction as nft(8) reads it: make, empty, fill; one command on each line."""
     own = f"inet {table}"
     lines = [f"add table {own}", f"flush table {own}"]
+    lines += published.definitions(own)
     lines += [
         f"add chain {own} {chain}"
         for chain in (
@@ -126,23 +144,21 @@ def script(table: str, rules: Rules) -> str:
     ]
     bodies = [
         *((("guard", f"iifname {_q(s.bridge)} ip daddr 127.0.0.0/8 drop")) for s in rules.segments),
-        *(("ports", _published(port)) for port in rules.ports if rules.ipv6 or ":" not in port.address),
-        *((chain, "fib daddr type local jump ports") for chain in ("prerouting", "output")),
+        *(("prerouting", f"{entry}fib daddr type local jump ports") for entry in _entries(rules)),
+        ("output", "fib daddr type local jump ports"),
         *(("forward", body) for body in _forward(rules)),
         *(("postrouting", body) for segment in rules.segments for body in _postrouting(segment, rules.ipv6)),
     ]
-    lines += [f"add rule {own} {chain} {body}" for chain, body in bodies]
+    lines += published.rules(own) + [f"add rule {own} {chain} {body}" for chain, body in bodies]
+    lines += published.opened(own, (port for port in rules.ports if rules.ipv6 or ":" not in port.address))
     return "\n".join(lines) + "\n"
 
 
-def _published(port: Port) -> str:
-    six = ":" in port.address
-    family = "ip6" if six else "ip"
-    to = f"[{port.address}]" if six else port.address
-    where = (
-        f"{family} daddr {port.host_address}" if port.host_address else f"meta nfproto ipv{6 if six else 4}"
-    )
-    return f"{where} {port.protocol} dport {port.host_port} dnat {family} to {to}:{port.port}"
+def _entries(rules: Rules) -> list[str]:
+    """Whose packets are led by the filter: everybody's, or our own bridges' alone."""
+    if rules.from_outside:
+        return [""]
+    return [f"iifname {_set(s.bridge for s in rules.segments)} "] if rules.segments else []
 
 
 def _forward(rules: Rules) -> list[str]:

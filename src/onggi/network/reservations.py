@@ -10,12 +10,15 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
 from onggi.errors import System
-from onggi.network.firewall import Port
+from onggi.network.published import Port
 
+FIRST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 _ATTEMPTS = 32
 _TYPES = {
     "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
@@ -49,12 +52,45 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     host_port: int
 
 
+class Host(Protocol):
+    """Whose ports they are."""
+
+    def open_socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+        """A socket of the host's network namespace. Raises OSError."""
+
+    def first_port(self) -> int:
+        """The lowest port that needs no privilege."""
+
+
+class Here:
+    """The host of an engine that is in the host's network namespace."""
+
+    def open_socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+        return socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+
+    def first_port(self) -> int:
+        with open(FIRST_PORT, encoding="ascii") as file:
+            return int(file.read())
+
+
 class Reservations:
     """Thread-safe. The sockets live as long as the engine; after its restart they are made again."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._lock = threading.Lock()
         self._held: dict[str, list[tuple[socket.socket | None, Port]]] = {}
+        self.inherited: dict[tuple[str, str, int], socket.socket] = {}  # sockets that a relay holds already
+
+    def sockets(self, owner: str) -> list[tuple[socket.socket | None, Port]]:
+        """What is held for a container; the sockets stay ours."""
+        with self._lock:
+            return list(self._held.get(owner, ()))
+
+    def owners(self) -> list[str]:
+        """The containers that have a port."""
+        with self._lock:
+            return list(self._held)
 
     def rules(self) -> tuple[Port, ...]:
         """Every published port; those of one address come before those of all."""
@@ -86,19 +122,6 @@ class Reservations:
     def has(self, owner: str) -> bool:
         return owner in self._held
 
-    def withdraw(self, owner: str, protocol: str, port: int, host_port: int = 0) -> None:
-        """Free those of one port of the container; with `host_port` that one alone."""
-        with self._lock:
-            kept = []
-            for reserved, rule in self._held.get(owner, ()):
-                gone = (rule.protocol, rule.port) == (protocol, port) and host_port in (0, rule.host_port)
-                if not gone:
-                    kept.append((reserved, rule))
-                elif reserved is not None:
-                    reserved.close()
-            if owner in self._held:
-                self._held[owner] = kept
-
     def bound(self, owner: str) -> list[Bound]:
         """What a container has published."""
         with self._lock:
@@ -113,14 +136,17 @@ class Reservations:
             for rule in rules
         ]
 
-    def give_back(self, owner: str) -> bool:
-        """Free a container's ports; was there one? The rules are the caller's to apply."""
+    def give_back(self, owner: str, ports: Iterable[Port]) -> None:
+        """Free ports of a container. The rules are the caller's to change, first."""
+        gone = set(ports)
         with self._lock:
             held = self._held.pop(owner, [])
-        for reserved, _ in held:
-            if reserved is not None:
+            kept = [entry for entry in held if entry[1] not in gone]
+            if kept:
+                self._held[owner] = kept
+        for reserved, port in held:
+            if reserved is not None and port in gone:
                 reserved.close()
-        return bool(held)
 
     def _one(self, wanted: Wanted, held: list[tuple[socket.socket | None, Port]]) -> list[Bound]:
         sides = _sides(wanted)
@@ -133,13 +159,15 @@ class Reservations:
             except OSError as error:
                 busy = error
         assert busy is not None  # a range is not empty
+        if busy.errno == errno.EACCES:
+            raise System(_privileged(wanted, sides, self._host.first_port())) from None
         raise System(_busy(wanted, sides, busy)) from None
 
     def _any(
         self, wanted: Wanted, sides: list[tuple[str, str]], held: list[tuple[socket.socket | None, Port]]
     ) -> list[Bound]:
         for _ in range(_ATTEMPTS):
-            probe = _bind(wanted.protocol, sides[0][0], 0)
+            probe = self._bind(wanted.protocol, sides[0][0], 0)
             number = probe.getsockname()[1] if probe is not None else 49153 + len(held)
             if probe is not None:
                 probe.close()
@@ -170,7 +198,8 @@ class Reservations:
                     port=wanted.port,
                     bridge=wanted.bridge,
                 )
-                held.append((_bind(wanted.protocol, host, number), port))
+                there = self.inherited.pop((wanted.protocol, host, number), None)
+                held.append((there or self._bind(wanted.protocol, host, number), port))
                 bound.append(
                     Bound(protocol=wanted.protocol, port=wanted.port, host_address=host, host_port=number)
                 )
@@ -193,6 +222,30 @@ class Reservations:
             if (port.protocol, port.host_port) == (protocol, number) and same_family and overlaps:
                 raise OSError(errno.EEXIST, "port is already allocated", host)
 
+    def _bind(self, protocol: str, host: str, number: int) -> socket.socket | None:
+        """A bound socket; None where the kernel lacks the protocol. Raises OSError with the address."""
+        kind, proto = _TYPES[protocol]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            found = self._host.open_socket(family, kind, proto)
+        except OSError as error:
+            if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+                return None
+            raise
+        try:
+            if family == socket.AF_INET6:
+                found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                found.bind((host, number))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or protocol != "tcp":
+                    raise
+                _bind_over_the_dead(found, host, number)
+        except OSError as error:
+            found.close()
+            raise OSError(error.errno, error.strerror, host) from None
+        return found
+
 
 def _sides(wanted: Wanted) -> list[tuple[str, str]]:
     """(address of the host, address of the container) of each family. Raises System."""
@@ -205,6 +258,18 @@ def _sides(wanted: Wanted) -> list[tuple[str, str]]:
     if not found:
         raise System(f"cannot publish on {host}: the container has no address of that family")
     return found
+
+
+def _privileged(wanted: Wanted, sides: list[tuple[str, str]], first: int) -> str:
+    """Docker's words for rootless engines (rootlesskit, pkg/port/builtin)."""
+    host = sides[0][0]
+    shown = f"[{host}]" if ":" in host else host
+    return (
+        f"cannot expose privileged port {wanted.first}, you can add "
+        f"'net.ipv4.ip_unprivileged_port_start={wanted.first}' to /etc/sysctl.conf (currently {first}), or "
+        f"choose a larger port number (>= {first}): "
+        f"listen {wanted.protocol} {shown}:{wanted.first}: bind: permission denied"
+    )
 
 
 def _busy(wanted: Wanted, sides: list[tuple[str, str]], error: OSError) -> str:
@@ -220,21 +285,13 @@ def _busy(wanted: Wanted, sides: list[tuple[str, str]], error: OSError) -> str:
     return f"failed to bind host port for {where}: {reason}"
 
 
-def _bind(protocol: str, host: str, number: int) -> socket.socket | None:
-    """A bound socket; None where the kernel does not have the protocol. Raises OSError with the address."""
-    kind, proto = _TYPES[protocol]
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        found = socket.socket(family, kind | socket.SOCK_CLOEXEC, proto)
-    except OSError as error:
-        if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
-            return None
-        raise
-    try:
-        if family == socket.AF_INET6:
-            found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        found.bind((host, number))
-    except OSError as error:
-        found.close()
-        raise OSError(error.errno, error.strerror, host) from None
-    return found
+def _bind_over_the_dead(found: socket.socket, host: str, number: int) -> None:
+    """Bind where only ended connections (TIME_WAIT) have the port: a relay leaves some. Raises OSError.
+
+    SO_REUSEADDR alone would let others do the same: it is listening that makes the kernel forget it
+    (inet_csk_get_port). Shut down, the socket listens no more and keeps its port.
+    """
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.bind((host, number))
+    found.listen(0)
+    found.shutdown(socket.SHUT_RD)

@@ -7,10 +7,10 @@ Not here: who we are (session.py), when to try again (backoff.py).
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 import threading
-import weakref
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -23,8 +23,10 @@ from onggi.errors import Forbidden, InvalidParameter, System, Unavailable
 from onggi.registry import policy
 from onggi.registry.endpoints import TLS
 from onggi.registry.failures import Unreachable
+from onggi.registry.proxies import Proxies, parted, shown
 
 CONNECT_S, READ_S = 15.0, 60.0
+DIRECT = Proxies()
 BLOCK_BYTES = 1 << 20
 
 urllib3.disable_warnings(InsecureRequestWarning)  # unverified only where the administrator said so
@@ -87,14 +89,21 @@ class Connections:
     """All connections of one job. Its methods may be called from several threads."""
 
     def __init__(
-        self, *, user_agent: str, offline: bool = False, connect_s: float = CONNECT_S, read_s: float = READ_S
+        self,
+        *,
+        user_agent: str,
+        offline: bool = False,
+        proxies: Proxies = DIRECT,
+        connect_s: float = CONNECT_S,
+        read_s: float = READ_S,
     ) -> None:
         self.offline = offline
+        self._proxies = proxies
         self.cancelled = threading.Event()
         self._user_agent = user_agent
         self._timeout = urllib3.Timeout(connect=connect_s, read=read_s)
         self._pools: dict[tuple[str, str, int, TLS, str], urllib3.HTTPConnectionPool] = {}
-        self._open: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._open: set[HTTPConnection] = set()
         self._kinds: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
 
@@ -115,12 +124,16 @@ class Connections:
         if self.offline:
             raise Unavailable(f"the engine is offline (--offline): {method} {target.url} was not sent")
         self.check()
+        proxy = self._proxies.of(target.scheme, target.host, target.port)
+        path, more = target.path, {}
+        if proxy and target.scheme == "http":  # RFC 9112, section 3.2.2: the absolute form
+            path, more = target.url, _to_proxy(proxy)
         try:
-            return self._pool(target, tls, origin).urlopen(
+            return self._pool(target, tls, origin, proxy).urlopen(
                 method,
-                target.path,
+                path,
                 body=body,
-                headers={"User-Agent": self._user_agent, **headers},
+                headers={"User-Agent": self._user_agent, **headers, **more},
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -129,9 +142,8 @@ class Connections:
             )
         except (HTTPError, OSError, ssl.SSLError) as error:
             self.check()
-            raise Unreachable(
-                method, target.url, reason(error), cut=isinstance(error, ProtocolError)
-            ) from None
+            through = f"{reason(error)} (proxy {shown(proxy)})" if proxy else reason(error)
+            raise Unreachable(method, target.url, through, cut=isinstance(error, ProtocolError)) from None
 
     def kind(self, target: Target) -> str:
         """The kind of the address that a host was reached at."""
@@ -174,18 +186,45 @@ class Connections:
                 continue  # gone already
 
     def close(self) -> None:
+        """All of them, those too whose answer nobody has read to its end."""
         with self._lock:
             pools, self._pools = list(self._pools.values()), {}
+            left, self._open = self._open, set()
         for pool in pools:
             pool.close()
+        for connection in left:
+            connection.close()
 
-    def _pool(self, target: Target, tls: TLS, origin: str) -> urllib3.HTTPConnectionPool:
+    def _pool(self, target: Target, tls: TLS, origin: str, proxy: str) -> urllib3.HTTPConnectionPool:
         key = (*target.host_key, tls, origin)
         with self._lock:
             pool = self._pools.get(key)
             if pool is None:
-                pool = self._pools[key] = self._new_pool(target, tls, origin)
+                made = (
+                    self._proxied(target, tls, origin, proxy)
+                    if proxy
+                    else self._new_pool(target, tls, origin)
+                )
+                pool = self._pools[key] = made
             return pool
+
+    def _proxied(self, target: Target, tls: TLS, origin: str, proxy: str) -> urllib3.HTTPConnectionPool:
+        """A pool that leads through a proxy: what it may reach is the proxy's to say, but for addresses that
+        stand in a foreign word themselves. Raises Forbidden.
+        """
+        found = policy.literal(target.host)
+        if origin and found and not policy.allowed(origin, found):
+            raise Forbidden(f"the registry leads to {target.host}, which is {found}: refused")
+        url, _ = parted(proxy)
+        manager = urllib3.ProxyManager(url, proxy_headers=_to_proxy(proxy))
+        common = {"maxsize": 8, "timeout": self._timeout, "retries": False, "blocksize": BLOCK_BYTES}
+        if target.scheme == "https":
+            common["ssl_context"] = context(tls)
+        pool = manager.connection_from_host(target.host, target.port, target.scheme, pool_kwargs=common)
+        secure = target.scheme == "https" or url.startswith("https:")
+        base: type = _Secure if secure else _Plain
+        pool.ConnectionCls = type("Connection", (base,), {"owner": self, "origin": ""})
+        return pool
 
     def _new_pool(self, target: Target, tls: TLS, origin: str) -> urllib3.HTTPConnectionPool:
         common = {"maxsize": 8, "timeout": self._timeout, "retries": False, "blocksize": BLOCK_BYTES}
@@ -202,6 +241,12 @@ class Connections:
             base = _Secure
         pool.ConnectionCls = type("Connection", (base,), {"owner": self, "origin": origin})
         return pool
+
+
+def _to_proxy(proxy: str) -> dict[str, str]:
+    """What the proxy itself is told: who we are to it."""
+    _, who = parted(proxy)
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(who.encode()).decode()} if who else {}
 
 
 def context(tls: TLS) -> ssl.SSLContext:
@@ -224,7 +269,9 @@ def reason(error: BaseException) -> str:
     """The innermost cause of a failed request, in Go's words where clients know them."""
     cause: BaseException = error
     seen = 0
-    while (inner := cause.__cause__ or getattr(cause, "reason", None)) and seen < 8:
+    while seen < 8:
+        wrapped = cause.args[0] if isinstance(cause, HTTPError) and cause.args else None  # urllib3's SSLError
+        inner = cause.__cause__ or getattr(cause, "reason", None) or wrapped
         if not isinstance(inner, BaseException):
             break
         cause, seen = inner, seen + 1

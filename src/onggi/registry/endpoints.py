@@ -18,6 +18,8 @@ import socket
 import msgspec
 
 from onggi.errors import InvalidParameter
+from onggi.registry import backoff
+from onggi.registry.proxies import Proxies
 from onggi.spec.reference import DEFAULT_DOMAIN, Reference
 
 HUB = "registry-1.docker.io"
@@ -65,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True):
     registries_conf: str = ""
     certs_dirs: tuple[str, ...] = ()
     offline: bool = False
+    attempts: int = backoff.ATTEMPTS
+    proxies: Proxies = Proxies()
 
 
 def host_of(domain: str) -> str:
@@ -74,7 +78,7 @@ def host_of(domain: str) -> str:
 def direct(domain: str, settings: Settings, *, insecure: bool = False) -> list[Endpoint]:
     """The registry of a domain itself: TLS first, then plain HTTP where that is allowed."""
     host = host_of(domain)
-    insecure = insecure or is_insecure(host, settings.insecure)
+    insecure = insecure or is_insecure(host, settings.insecure, look_up=not settings.offline)
     tls = certificates(host, settings.certs_dirs, verify=not insecure)
     found = [Endpoint(f"https://{host}", tls, domain=domain)]
     if insecure:
@@ -88,7 +92,7 @@ def hub_mirrors(settings: Settings) -> list[Endpoint]:
     for url in settings.mirrors:
         base = check_mirror(url)
         host = base.partition("://")[2].partition("/")[0]
-        verify = not is_insecure(host, settings.insecure)
+        verify = not is_insecure(host, settings.insecure, look_up=not settings.offline)
         found.append(
             Endpoint(
                 base,
@@ -108,25 +112,59 @@ def check_mirror(url: str) -> str:
         raise InvalidParameter(
             f'invalid mirror: unsupported scheme "{scheme if separator else ""}" in "{url}"'
         )
+    if "@" in rest.partition("/")[0]:
+        user, _, host = rest.rpartition("@")
+        shown = f"{scheme}://{user.partition(':')[0]}:xxxxx@{host}"
+        raise InvalidParameter(f'invalid mirror: username/password not allowed in URI "{shown}"')
     if "?" in rest or "#" in rest:
-        raise InvalidParameter(f'invalid mirror: path, query, or fragment at end of the URI "{url}"')
-    if "@" in rest:
-        raise InvalidParameter(f'invalid mirror: username/password not allowed in URI "{scheme}://xxxxx"')
+        raise InvalidParameter(f'invalid mirror: query or fragment at end of the URI "{url}"')
+    if not rest.partition("/")[0]:
+        raise InvalidParameter(f'invalid mirror: "{url}" names no host')
     return url.rstrip("/")
 
 
-def is_insecure(host: str, configured: tuple[str, ...]) -> bool:
-    """Whether a host may be spoken to without verified TLS: named, in a named network, or this machine."""
-    name = _name(host)
-    addresses = _addresses(name)
+def check_insecure(item: str) -> str:
+    """An entry of insecure-registries: a network, or a host with its port. Raises InvalidParameter."""
+    item = item.removeprefix("http://").removeprefix("https://")
+    if "://" in item:
+        raise InvalidParameter(f"insecure registry {item} should not contain '://'")
+    if item.startswith("-") or item.endswith("-"):
+        raise InvalidParameter(f"invalid index name ({item}). Cannot begin or end with a hyphen")
+    if "/" in item:
+        try:
+            ipaddress.ip_network(item, strict=False)
+        except ValueError:
+            raise InvalidParameter(f'insecure registry {item} is not valid: invalid host "{item}"') from None
+        return item
+    host, port = item, ""
+    if item.count(":") == 1 or item.startswith("["):
+        host, _, port = item.rpartition(":") if not item.endswith("]") else (item, "", "")
+    bare = host.strip("[]")
+    if not bare or any(not (letter.isalnum() or letter in ".-:_") for letter in bare):
+        raise InvalidParameter(f'insecure registry {item} is not valid: invalid host "{host}"')
+    if port and not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise InvalidParameter(f'insecure registry {item} is not valid: invalid port "{port}"')
+    return item
+
+
+def is_insecure(host: str, configured: tuple[str, ...], *, look_up: bool = True) -> bool:
+    """Whether a host may be spoken to without verified TLS: named, in a named network, or this machine.
+
+    A name counts for its own port only, as dockerd has it; Docker Hub is never insecure. Without `look_up`
+    no name server is asked.
+    """
+    if host in (HUB, DEFAULT_DOMAIN):
+        return False
+    addresses = _addresses(_name(host), look_up=look_up)
     if addresses and all(ipaddress.ip_address(text).is_loopback for text in addresses):
         return True
-    for item in configured:
-        if "/" in item and "://" not in item:
-            network = ipaddress.ip_network(item, strict=False)
-            if any(ipaddress.ip_address(text) in network for text in addresses):
+    for item in map(check_insecure, configured):
+        if "/" not in item:
+            if item == host:
                 return True
-        elif item.partition("://")[2] == host or item in (host, name):
+        elif any(
+            ipaddress.ip_address(text) in ipaddress.ip_network(item, strict=False) for text in addresses
+        ):
             return True
     return False
 
@@ -137,12 +175,13 @@ def _name(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _addresses(name: str) -> list[str]:
+def _addresses(name: str, *, look_up: bool) -> list[str]:
     """Of an IP address itself, and of localhost; other names are looked up."""
     try:
         return [str(ipaddress.ip_address(name))]
     except ValueError:
-        pass
+        if not look_up:
+            return []
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -8,6 +8,8 @@ blanks, a colon, the message. Bodies are read up to BODY_BYTES and never trusted
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from onggi.errors import System
@@ -42,6 +44,7 @@ class RegistryFailure(System):
         self.status = status
         self.code = code
         self.url = url
+        self.retry_after = ""  # the header, as it came
 
     @property
     def temporary(self) -> bool:
@@ -64,8 +67,11 @@ class Unreachable(RegistryFailure):
         self.args = (self.message,)
 
 
-def read(status: int, body: bytes, url: str, *, hint: str = "") -> RegistryFailure:
-    """The failure that an answer describes."""
+def read(status: int, body: bytes, url: str, headers: Mapping[str, str]) -> RegistryFailure:
+    """The failure that an answer describes. With 429 what is left of the quota is said, and for how long."""
+    named = {name.lower(): value for name, value in headers.items()}
+    retry_after = named.get("retry-after", "")
+    hint = _quota(named, retry_after) if status == 429 else ""
     code, text = BY_STATUS.get(status, ("UNKNOWN", f"unexpected status {status} from {url}"))
     try:
         found = msgspec.json.decode(body, type=_Body)
@@ -77,7 +83,20 @@ def read(status: int, body: bytes, url: str, *, hint: str = "") -> RegistryFailu
     elif found.details or found.message:
         text = found.details or found.message
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return RegistryFailure(status, printable_code(code), printable[:TEXT_MAX], url, hint=hint)
+    failure = RegistryFailure(status, printable_code(code), printable[:TEXT_MAX], url, hint=hint)
+    failure.retry_after = retry_after
+    return failure
+
+
+def _quota(headers: dict[str, str], retry_after: str) -> str:
+    """Docker Hub writes `RateLimit-Limit: 100;w=21600`: a hundred in six hours."""
+    found = []
+    for name, title in (("ratelimit-remaining", "rate limit remaining"), ("ratelimit-limit", "limit")):
+        if headers.get(name):
+            found.append(f"{title}: {headers[name][:40]}")
+    if retry_after:
+        found.append(f"retry after: {retry_after[:40]}")
+    return "".join(letter for letter in ", ".join(found) if letter.isprintable())
 
 
 def printable_code(code: str) -> str:

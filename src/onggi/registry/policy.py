@@ -29,3 +29,11 @@ def kind(address: str) -> str:
 def allowed(origin: str, target: str) -> bool:
     """Whether a registry at an address of kind `origin` may lead to one of kind `target`."""
     return target in (OTHER, origin)
+
+
+def literal(host: str) -> str:
+    """The kind of an address that stands in a URL itself; empty for a name."""
+    try:
+        return kind(host)
+    except ValueError:
+        return LOOPBACK if host == "localhost" else ""

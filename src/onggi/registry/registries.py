@@ -14,11 +14,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
+import msgspec
+
 from onggi.errors import Corrupt, Forbidden, InvalidParameter, NotFound
 from onggi.registry import backoff
 from onggi.registry.connections import Connections
 from onggi.registry.credentials import Credentials
-from onggi.registry.endpoints import PULL, Settings, Source, sources
+from onggi.registry.endpoints import PULL, Endpoint, Settings, Source, sources
 from onggi.registry.failures import RegistryFailure, Unreachable
 from onggi.registry.repository import Repository
 from onggi.registry.session import Session, Tokens
@@ -37,21 +39,29 @@ class Registries:
         self.user_agent = user_agent
         self.first_pause_s = first_pause_s
         self.tokens = Tokens()
+        self.unfinished: dict[tuple[str, str, str], str] = {}  # (base, path, digest) -> an upload's location
         self.plain: set[str] = set()  # hosts that were found to speak plain HTTP
 
-    def job(self, credentials: Credentials) -> Job:
-        return Job(self, credentials)
+    def job(self, credentials: Credentials, *, insecure: str = "") -> Job:
+        """`insecure`: a host that this job may speak to without verified TLS, whatever the settings say."""
+        return Job(self, credentials, insecure=insecure)
 
 
 class Job:
     """One piece of work with registries; a context manager. May be used from several threads."""
 
-    def __init__(self, registries: Registries, credentials: Credentials) -> None:
+    def __init__(self, registries: Registries, credentials: Credentials, *, insecure: str = "") -> None:
         self._registries = registries
+        self.settings = registries.settings
+        if insecure:
+            trusted = (*self.settings.insecure, insecure)
+            self.settings = msgspec.structs.replace(self.settings, insecure=trusted)
         self._credentials = credentials
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
-        self.connections = Connections(user_agent=registries.user_agent, offline=registries.settings.offline)
+        self.connections = Connections(
+            user_agent=registries.user_agent, offline=self.settings.offline, proxies=self.settings.proxies
+        )
 
     def __enter__(self) -> Job:
         return self
@@ -63,7 +73,7 @@ class Job:
 
     def repositories(self, named: Reference, *, need: str = PULL) -> list[Repository]:
         """Every source of an image, in order. Raises InvalidParameter, Forbidden."""
-        found = sources(named, self._registries.settings, need=need)
+        found = sources(named, self.settings, need=need)
         return [Repository(self.session(one), one.path) for one in found]
 
     def first(
@@ -71,6 +81,21 @@ class Job:
     ) -> tuple[Repository, T]:
         """The first source that gives an answer, with it. Raises the last one's failure."""
         listed = self.repositories(named, need=need)
+        return self._first(listed, ask, nothing=f"no source is configured for {named.familiar}")
+
+    def at(self, endpoints: list[Endpoint], ask: Callable[[Session], T]) -> T:
+        """What a registry says that is asked for no image: TLS before plain. Raises the last failure."""
+        return self.first_of([Source(one, "") for one in endpoints], lambda one: ask(one.session))[1]
+
+    def first_of(self, listed: list[Source], ask: Callable[[Repository], T]) -> tuple[Repository, T]:
+        """As `first`, of given sources."""
+        return self._first(
+            [Repository(self.session(one), one.path) for one in listed], ask, nothing="no source"
+        )
+
+    def _first(
+        self, listed: list[Repository], ask: Callable[[Repository], T], *, nothing: str
+    ) -> tuple[Repository, T]:
         failure: Exception | None = None
         for position, repository in enumerate(listed):
             base = repository.session.endpoint.base
@@ -85,6 +110,7 @@ class Job:
                         self._registries.plain.add(base)
                     failure = error
                     continue
+                self._registries.plain.discard(base.replace("http://", "https://", 1))  # it may have TLS now
                 # What the plain try says of an unreachable host is what its TLS try said.
                 failure = error if not _was_tls_trouble(failure) else failure
             except (RegistryFailure, Corrupt, InvalidParameter, Forbidden) as error:
@@ -93,7 +119,7 @@ class Job:
                 if not repository.session.endpoint.mirror:
                     break
         if failure is None:
-            raise NotFound(f"no source is configured for {named.familiar}")
+            raise NotFound(nothing)
         raise failure
 
     @staticmethod
@@ -117,6 +143,8 @@ class Job:
                     who,
                     self._registries.tokens,
                     first_pause_s=self._registries.first_pause_s,
+                    unfinished=self._registries.unfinished,
+                    attempts=self.settings.attempts,
                 )
             return session
 

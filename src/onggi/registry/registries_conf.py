@@ -11,11 +11,14 @@
     insecure = true
     pull-from-mirror = "all"              or digest-only, tag-only
 
-Source: containers-registries.conf(5). Prefixes with a wildcard (`*.example.com`) fit subdomains.
+Files `<path>.d/*.conf` come after it, by name; a later [[registry]] of the same prefix stands in an earlier
+one's place. Source: containers-registries.conf(5), containers-registries.conf.d(5). Prefixes with a wildcard
+(`*.example.com`) fit subdomains.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
 
 import msgspec
@@ -51,7 +54,22 @@ class Document(msgspec.Struct, frozen=True):
 
 
 def load(path: str) -> Document:
-    """The file's rules; none where there is no file. Raises InvalidParameter, naming the file."""
+    """All rules; none where there is no file. Raises InvalidParameter, naming the file."""
+    rules: dict[str, Rule] = {}
+    for name in (path, *_beside(path)):
+        rules |= {rule.fits_on: rule for rule in _read(name).registry}
+    return Document(list(rules.values()))
+
+
+def _beside(path: str) -> list[str]:
+    try:
+        names = sorted(os.listdir(f"{path}.d"))
+    except OSError:
+        return []
+    return [f"{path}.d/{name}" for name in names if name.endswith(".conf")]
+
+
+def _read(path: str) -> Document:
     try:
         with open(path, "rb") as file:
             parsed = tomllib.load(file)

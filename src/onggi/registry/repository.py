@@ -17,7 +17,6 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from onggi.errors import Corrupt, InvalidParameter
-from onggi.registry import backoff
 from onggi.registry.connections import reason
 from onggi.registry.failures import RegistryFailure, Unreachable
 from onggi.registry.session import Session, drain
@@ -68,7 +67,7 @@ class Repository:
 
     @property
     def host(self) -> str:
-        return self.session.endpoint.base.partition("://")[2]
+        return self.session.host
 
     def scope(self, *actions: str, path: str = "") -> str:
         return f"repository:{path or self.path}:{','.join(actions or ('pull',))}"
@@ -109,7 +108,11 @@ class Repository:
         return Manifest(_checked_type(data, media_type, shown), digest, data)
 
     def put_manifest(self, reference: str, media_type: str, data: bytes) -> str:
-        """The commit point of a push; returns the digest. Raises RegistryFailure."""
+        """The commit point of a push; returns the digest. Raises RegistryFailure.
+
+        A registry that does not say that it knows of `subject` (OCI-Subject) gets the tag that lists what
+        refers to it (distribution-spec 1.1, "Pushing Manifests with Subject").
+        """
         answer = self.session.request(
             "PUT",
             f"{self._base}/manifests/{quote(reference, safe=':')}",
@@ -118,8 +121,35 @@ class Repository:
             body=lambda: [data],
             expect=(200, 201, 202),
         )
+        known = answer.headers.get("OCI-Subject", "")
         drain(answer)
+        subject = _subject(data)
+        if subject and not known:
+            self._refer(subject, media_type, data)
         return digests.of(data)
+
+    def _refer(self, subject: str, media_type: str, data: bytes) -> None:
+        """Add a manifest to the index behind the tag of its subject."""
+        tag = subject.replace(":", "-")
+        try:
+            found = self.manifest(tag)
+            index = documents.decode(documents.Index, found.data, f"the referrers of {subject}")
+        except RegistryFailure as failure:
+            if not failure.absent:
+                raise
+            index = documents.Index(schema_version=2, media_type=documents.OCI_INDEX, manifests=[])
+        made = documents.decode(documents.Manifest, data, "manifest")
+        entry = documents.Descriptor(
+            media_type=media_type,
+            digest=digests.of(data),
+            size=len(data),
+            artifact_type=made.artifact_type or made.config.media_type,
+            annotations=made.annotations,
+        )
+        if any(one.digest == entry.digest for one in index.manifests):
+            return
+        listed = msgspec.structs.replace(index, manifests=[*index.manifests, entry])
+        self.put_manifest(tag, documents.OCI_INDEX, documents.encode(listed))
 
     def tags(self) -> list[str]:
         """All tags, page by page. Raises RegistryFailure."""
@@ -132,7 +162,7 @@ class Repository:
                 page = msgspec.json.decode(data, type=_Tags).tags or []
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise RegistryFailure(200, "UNKNOWN", f"the list of tags is no JSON: {error}", path) from None
-            following = _next(answer.headers.get("Link", ""))
+            following = next_page(answer.headers.get("Link", ""))
             path = urljoin(self.session.url(path), following) if following and page else ""
             found += page
         return found
@@ -157,30 +187,49 @@ class Repository:
         return documents.decode(documents.Index, data, f"the referrers of {digest}")
 
     def _manifest(self, method: str, reference: str, expect: tuple[int, ...] = (200,)) -> BaseHTTPResponse:
-        endpoint = self.session.endpoint
-        query = "?" + urlencode({"ns": endpoint.domain}) if endpoint.mirror and endpoint.domain else ""
         return self.session.request(
             method,
-            f"{self._base}/manifests/{quote(reference, safe=':')}{query}",
+            f"{self._base}/manifests/{quote(reference, safe=':')}{self._namespace}",
             scope=self.scope("pull"),
             headers={"Accept": ACCEPT},
             expect=expect,
         )
+
+    @property
+    def _namespace(self) -> str:
+        """Tells a mirror of several registries which is meant (containerd's docs/hosts.md)."""
+        endpoint = self.session.endpoint
+        return "?" + urlencode({"ns": endpoint.domain}) if endpoint.mirror and endpoint.domain else ""
+
+    def _blob(self, digest: str) -> str:
+        return f"{self._base}/blobs/{digest}{self._namespace}"
 
     # ------------------------------------------------------------------------------ blobs
 
     def has_blob(self, digest: str) -> bool:
         """Raises RegistryFailure for anything but yes and no."""
         try:
-            answer = self.session.request(
-                "HEAD", f"{self._base}/blobs/{digest}", scope=self.scope("pull", "push")
-            )
+            answer = self.session.request("HEAD", self._blob(digest), scope=self.scope("pull", "push"))
         except RegistryFailure as failure:
             if failure.status == 404:
                 return False
             raise
         drain(answer)
         return True
+
+    def blob_size(self, digest: str) -> int | None:
+        """Bytes of a blob, as the registry says; None where it has none. Raises RegistryFailure."""
+        try:
+            answer = self.session.request("HEAD", self._blob(digest), scope=self.scope("pull"))
+        except RegistryFailure as failure:
+            if failure.status == 404:
+                return None
+            raise
+        length = answer.headers.get("Content-Length", "")
+        drain(answer)
+        if not (length.isascii() and length.isdigit() and len(length) < 19):
+            raise RegistryFailure(200, "SIZE_INVALID", f"blob {digest}: its size is not told", self.path)
+        return int(length)
 
     def blob(self, digest: str, size: int, offset: int = 0) -> Iterator[bytes]:
         """The bytes from `offset` to `size`, going on after a lost connection from the byte it had reached.
@@ -200,14 +249,14 @@ class Repository:
                     )
             except Unreachable:
                 attempt = 1 if offset > reached else attempt + 1  # every byte is new hope
-                if attempt >= backoff.ATTEMPTS:
+                if attempt >= self.session.attempts:
                     raise
                 self.session.pause(attempt)
 
     def document(self, digest: str, limit: int) -> bytes:
         """A small blob, verified. Raises RegistryFailure, Corrupt."""
         _, data = self._whole(
-            lambda: self.session.request("GET", f"{self._base}/blobs/{digest}", scope=self.scope("pull")),
+            lambda: self.session.request("GET", self._blob(digest), scope=self.scope("pull")),
             limit,
             f"blob {digest}",
         )
@@ -226,7 +275,7 @@ class Repository:
             try:
                 return answer, self.session.read(answer, limit, shown)
             except Unreachable:
-                if attempt >= backoff.ATTEMPTS:
+                if attempt >= self.session.attempts:
                     raise
                 self.session.pause(attempt)
 
@@ -237,7 +286,7 @@ class Repository:
         headers = {"Range": f"bytes={offset}-{size - 1}"} if offset else {}
         answer = self.session.request(
             "GET",
-            f"{self._base}/blobs/{digest}",
+            self._blob(digest),
             scope=self.scope("pull"),
             headers=headers,
             expect=(200, 206, 416),
@@ -311,11 +360,25 @@ def _checked_type(data: bytes, header: str, shown: str) -> str:
     return media_type
 
 
+def _subject(data: bytes) -> str:
+    """The digest that a manifest refers to; empty for an index and for what refers to nothing."""
+    try:
+        found = msgspec.json.decode(data, type=_Subject).subject
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return found.digest if found is not None and digests.is_digest(found.digest) else ""
+
+
+class _Subject(msgspec.Struct):
+    subject: documents.Descriptor | None = None
+    config: documents.Descriptor | None = None
+
+
 def _given(member: msgspec.Raw) -> bool:
     return bytes(member) not in (b"", b"null")
 
 
-def _next(link: str) -> str:
+def next_page(link: str) -> str:
     """The URL of `<...>; rel="next"`, RFC 8288."""
     for part in link.split(","):
         url, _, rest = part.strip().partition(">")

@@ -11,6 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 from urllib.parse import urlencode, urljoin
 
 import msgspec
@@ -30,6 +32,7 @@ TOKEN_BYTES = 1 << 20
 MARGIN_S = 10.0
 CLIENT_ID = "onggi"
 Body = Callable[[], Iterable[bytes]]
+T = TypeVar("T")
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -75,8 +78,12 @@ class Session:
         tokens: Tokens,
         *,
         first_pause_s: float = backoff.FIRST_S,
+        unfinished: dict[tuple[str, str, str], str] | None = None,
+        attempts: int = backoff.ATTEMPTS,
     ) -> None:
         self.endpoint = endpoint
+        self.attempts = attempts  # of anything that failed and may do later
+        self.unfinished = {} if unfinished is None else unfinished  # uploads.py: where pushes were cut off
         self.connections = connections
         self._credentials = credentials
         self._tokens = tokens
@@ -84,6 +91,10 @@ class Session:
         self._host = Target(endpoint.root)
         self._challenges: list[Challenge] = []
         self.answered = False
+
+    @property
+    def host(self) -> str:
+        return self.endpoint.base.partition("://")[2]
 
     def request(
         self,
@@ -100,24 +111,35 @@ class Session:
 
         Raises RegistryFailure for any other, Unreachable, Forbidden, Cancelled.
         """
+        target = self.url(path)
+
+        def once() -> BaseHTTPResponse:
+            answer = self._once(method, target, scope, headers or {}, body)
+            self.answered = True
+            if answer.status not in expect:
+                raise self.failure(answer, target)
+            return answer
+
+        return self._tried(once) if retry else once()
+
+    def _tried(self, once: Callable[[], T]) -> T:
+        """Again, after what is temporary. Raises what the last try raised."""
         attempt = 0
         while True:
             attempt += 1
-            asked = ""
             try:
-                answer = self._once(method, self.url(path), scope, headers or {}, body)
-                self.answered = True
-                if answer.status in expect:
-                    return answer
-                asked = answer.headers.get("Retry-After", "")
-                failure: RegistryFailure = self.failure(answer, self.url(path))
+                return once()
             except Unreachable as error:
                 if not (self.answered or error.cut):
                     raise
+                failure: RegistryFailure = error
+            except RegistryFailure as error:  # also of the token server: it may be busy, too
                 failure = error
-            if not (retry and failure.temporary and attempt < backoff.ATTEMPTS):
+            if not failure.temporary or attempt >= self.attempts:
                 raise failure
-            self.connections.wait(backoff.pause(attempt, asked, first=self._first_pause_s))
+            if backoff.too_long(failure.retry_after):
+                raise failure  # to wait for hours, or to come earlier than asked, would both be wrong
+            self.connections.wait(backoff.pause(attempt, failure.retry_after, first=self._first_pause_s))
 
     def login(self) -> str:
         """Whether the registry knows us: its identity token, where it gives one. Raises RegistryFailure."""
@@ -126,7 +148,8 @@ class Session:
             if challenge.scheme == "bearer" and self._credentials.username:
                 asked = challenge.parameters
                 realm, service = asked.get("realm", ""), asked.get("service", "")
-                return self.ask_token(realm, service, "", offline=True).refresh_token
+                ask = partial(self.ask_token, realm, service, "", offline=True)
+                return self._tried(ask).refresh_token
         return ""
 
     def pause(self, attempt: int) -> None:
@@ -160,21 +183,23 @@ class Session:
         except (HTTPError, OSError):
             body = b""
         answer.close()
-        left = answer.headers.get("RateLimit-Remaining", "")
-        hint = f"rate limit remaining: {left[:40]}" if answer.status == 429 and left else ""
-        return failures.read(answer.status, body, url, hint=hint)
+        return failures.read(answer.status, body, url, dict(answer.headers))
 
     # ------------------------------------------------------------------------------ one try
 
     def _once(
         self, method: str, url: str, scope: str, headers: dict[str, str], body: Body | None
     ) -> BaseHTTPResponse:
-        target = Target(url)
+        target = self._led(self._host, url)  # an upload's location is the registry's word, too
         answer = self._follow(method, target, self._authorized(scope, headers), body)
         if answer.status != 401:
             return answer
         found = challenges(answer.headers.getlist("WWW-Authenticate"))
-        given = self._authorization(found, scope, fresh="Authorization" in self._authorized(scope, {}))
+        try:
+            given = self._authorization(found, scope, fresh="Authorization" in self._authorized(scope, {}))
+        except BaseException:
+            answer.close()
+            raise
         if not given:
             return answer
         self._challenges = found
@@ -191,7 +216,7 @@ class Session:
     def _follow(
         self, method: str, target: Target, headers: dict[str, str], body: Body | None
     ) -> BaseHTTPResponse:
-        origin, sent = "", headers
+        origin, sent, status = "", headers, 0
         for _ in range(REDIRECTS_MAX):
             ours = target.host_key == self._host.host_key
             if ours:
@@ -205,11 +230,11 @@ class Session:
             if answer.status not in REDIRECTS or not location or method in ("POST", "PATCH", "PUT"):
                 return answer
             drain(answer)
-            target = self._led(target, location)
-        raise RegistryFailure(0, "UNSUPPORTED", f"more than {REDIRECTS_MAX} redirects", target.url)
+            target, status = self._led(target, location), answer.status
+        raise RegistryFailure(status, "UNSUPPORTED", f"more than {REDIRECTS_MAX} redirects", target.url)
 
     def _led(self, target: Target, location: str) -> Target:
-        """Where a redirect leads. Raises Forbidden."""
+        """Where a registry's word leads. Raises Forbidden."""
         found = Target(urljoin(target.url, location))
         if target.scheme == "https" and found.scheme == "http":
             raise Forbidden(f"the registry leads from https to {found.url.partition('?')[0]}: refused")
@@ -246,7 +271,7 @@ class Session:
         got = self.ask_token(realm, service, scope)
         text = got.token or got.access_token
         if not text or any(ord(letter) < 33 or ord(letter) > 126 for letter in text):
-            raise RegistryFailure(0, "UNAUTHORIZED", f"{realm}: the answer holds no token", realm)
+            raise RegistryFailure(200, "UNAUTHORIZED", f"{realm}: the answer holds no token", realm)
         self._tokens.put(key, text, min(max(got.expires_in, 60), 86400))
         return text
 
@@ -281,7 +306,7 @@ class Session:
         try:
             return msgspec.json.decode(self.read(answer, TOKEN_BYTES, realm), type=Token)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise RegistryFailure(0, "UNAUTHORIZED", f"{realm}: the answer is no token", realm) from None
+            raise RegistryFailure(200, "UNAUTHORIZED", f"{realm}: the answer is no token", realm) from None
 
 
 def drain(answer: BaseHTTPResponse) -> None:

@@ -3,10 +3,15 @@
     POST /v2/PATH/blobs/uploads/?mount=DIGEST&from=NEIGHBOUR     201: it is there
     POST /v2/PATH/blobs/uploads/                                 202: Location
     PUT  Location?digest=DIGEST          the whole blob in one request
-    ...cut off:  GET Location (Range: 0-N)  ->  PATCH from N + 1  ->  PUT Location?digest=DIGEST
+    PATCH Location (Content-Range) ...   PUT Location?digest=DIGEST          in pieces
+    ...cut off:  GET Location (Range: 0-N)  ->  PATCH from N + 1 on
 
-Where a registry wants small pieces it says so (OCI-Chunk-Min-Length), or refuses the whole one with 413: then
-the blob goes in pieces. Source: OCI distribution-spec 1.1, "Pushing Blobs".
+Registries differ in what they keep of a request that was cut off: some all of it, Debian's docker-registry
+nothing, not even the pieces before. So a blob is sent as a whole first; what was kept is gone on with, and
+where nothing was kept pieces are tried, whose requests are shorter than any patience of a proxy. A registry
+that refuses the one manner gets the other. Where a push was given up, the next one in this engine's life asks
+how far the last one came.
+Source: OCI distribution-spec 1.1, "Pushing Blobs"; pieces of OCI-Chunk-Min-Length at least.
 """
 
 from __future__ import annotations
@@ -18,13 +23,15 @@ from urllib.parse import quote, urlencode, urljoin
 from urllib3.response import BaseHTTPResponse
 
 from onggi import failpoints
-from onggi.registry import backoff
 from onggi.registry.failures import RegistryFailure
 from onggi.registry.repository import Repository
 from onggi.registry.session import drain
 
 READ_BYTES = 256 << 10
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 32 << 20
+UNFINISHED_MAX = 256
+REFUSES_WHOLE = frozenset((405, 411, 413, 415, 501))
+REFUSES_PIECES = frozenset((400, 405, 411, 415, 501))
 Open = Callable[[], BinaryIO]
 Report = Callable[[int], None]
 
@@ -57,120 +64,188 @@ def upload(repository: Repository, digest: str, size: int, open_: Open, report: 
 
     Raises RegistryFailure, Unreachable, Corrupt (the registry found another digest).
     """
-    session = repository.session
-    attempt = reached = 0
-    location, least = _begin(repository)
-    whole = True
-    while True:
+    _Upload(repository, digest, size, open_, report).run()
+
+
+class _Upload:
+    """One blob on its way: where it goes, how far the registry says that it is, and in which manner."""
+
+    def __init__(self, repository: Repository, digest: str, size: int, open_: Open, report: Report) -> None:
+        self._repository = repository
+        self._digest = digest
+        self._size = size
+        self._open = open_
+        self._report = report
+        self._location = ""
+        self._reached = 0
+        self._least = 0
+        self._whole = True
+        self._refused: set[bool] = set()  # manners that the registry did not take: whole or not
+        self._in_piece = False
+        self._key = (repository.session.endpoint.base, repository.path, digest)
+
+    def run(self) -> None:
+        """Send it; where that ends before its end, keep in mind where the upload is."""
         try:
-            if whole:
-                _put(repository, location, digest, size, open_, report)
-            else:
-                location = _pieces(
-                    repository, location, size, max(least, PIECE_BYTES), open_, report, reached
-                )
-                _put(repository, location, digest, 0, None, report)
+            self._run()
+        except BaseException as error:
+            if self._location and (not isinstance(error, RegistryFailure) or error.temporary):
+                self._remember()
+            raise
+
+    def _remember(self) -> None:
+        unfinished = self._repository.session.unfinished
+        unfinished[self._key] = self._location
+        while len(unfinished) > UNFINISHED_MAX:
+            unfinished.pop(next(iter(unfinished)), None)
+
+    def _run(self) -> None:
+        attempt = 0
+        self._start()
+        while True:
+            try:
+                self._send()
+                return
+            except RegistryFailure as failure:
+                if self._other_manner(failure):
+                    continue
+                gone = failure.status in (404, 416) or failure.code == "BLOB_UPLOAD_UNKNOWN"
+                attempt += 1
+                if attempt >= self._repository.session.attempts or not (failure.temporary or gone):
+                    raise
+            before = self._reached
+            self._repository.session.pause(attempt)
+            self._go_on()
+            attempt = 0 if self._reached > before else attempt
+
+    def _start(self) -> None:
+        """Anew, or where an earlier push of this blob was given up."""
+        left = self._repository.session.unfinished.pop(self._key, "")
+        if not left:
+            self._begin()
             return
+        self._location, self._whole = left, False
+        self._ask_where()
+
+    def _begin(self) -> None:
+        self._reached = 0
+        answer = self._repository.session.request(
+            "POST",
+            _base(self._repository),
+            scope=self._repository.scope("pull", "push"),
+            headers={"Content-Length": "0"},
+            expect=(202,),
+        )
+        failpoints.hit("push.upload-begun")
+        self._least = _least(answer)
+        self._location = _location(self._repository, answer, _base(self._repository))
+
+    def _send(self) -> None:
+        if self._whole:
+            self._put(self._size, lambda: _read(self._open, 0, self._size, self._report))
+            return
+        self._in_piece = True
+        while self._reached < self._size:
+            self._piece()
+        self._in_piece = False
+        self._put(0, list)
+
+    def _piece(self) -> None:
+        """PATCH the next piece; the registry says how far it came."""
+        start = self._reached
+        end = min(start + max(self._least, PIECE_BYTES), self._size)
+        answer = self._request(
+            "PATCH",
+            self._location,
+            end - start,
+            lambda: _read(self._open, start, end, self._report),
+            {"Content-Range": f"{start}-{end - 1}"},
+            expect=(202, 201, 204),
+        )
+        there = _told(answer)
+        self._location = _location(self._repository, answer, self._location)
+        self._reached = there if start < there < end else end
+
+    def _put(self, size: int, body: Callable[[], Iterable[bytes]]) -> None:
+        """The whole blob, or the end of its pieces."""
+        joined = "&" if "?" in self._location else "?"
+        url = f"{self._location}{joined}{urlencode({'digest': self._digest})}"
+        drain(self._request("PUT", url, size, body, {}, expect=(201, 204)))
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        size: int,
+        body: Callable[[], Iterable[bytes]],
+        headers: dict[str, str],
+        *,
+        expect: tuple[int, ...],
+    ) -> BaseHTTPResponse:
+        """Tried once: what follows a failure is decided here, not by the session."""
+        kind = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        return self._repository.session.request(
+            method,
+            url,
+            scope=self._repository.scope("pull", "push"),
+            headers={**kind, **headers},
+            body=body,
+            expect=expect,
+            retry=False,
+        )
+
+    def _other_manner(self, failure: RegistryFailure) -> bool:
+        """Begin again in pieces where a registry does not take a blob as a whole, and the other way round."""
+        if self._whole:
+            refused = failure.status in REFUSES_WHOLE
+        else:
+            refused = self._in_piece and failure.status in REFUSES_PIECES
+        if not refused or (not self._whole) in self._refused:
+            return False
+        self._refused.add(self._whole)
+        self._whole = not self._whole
+        self._begin()
+        return True
+
+    def _go_on(self) -> None:
+        """After a failure: from where the registry is; where it kept nothing, in pieces from now on."""
+        self._ask_where()
+        if self._whole and (self._reached or self._size > PIECE_BYTES) and False not in self._refused:
+            self._whole = False
+
+    def _ask_where(self) -> None:
+        """How far an upload came that was cut off; a new one where the registry gave it up."""
+        try:
+            answer = self._repository.session.request(
+                "GET",
+                self._location,
+                scope=self._repository.scope("pull", "push"),
+                expect=(204, 200, 202),
+            )
         except RegistryFailure as failure:
-            attempt += 1
-            if failure.status == 413 and whole:
-                location, least = _begin(repository)
-                whole, reached = False, 0
-                continue
-            gone = failure.status == 404 or failure.code == "BLOB_UPLOAD_UNKNOWN"
-            if attempt >= backoff.ATTEMPTS or not (failure.temporary or gone):
+            if failure.temporary:
                 raise
-        session.pause(attempt)
-        before = reached
-        location, reached, least = _resumed(repository, location, size, least)
-        whole = reached == 0
-        attempt = 0 if reached > before else attempt
+            self._begin()
+            return
+        there = _told(answer)
+        if there > self._size:
+            drain(answer)
+            self._begin()
+            return
+        self._reached = there
+        self._location = _location(self._repository, answer, self._location)
+
+
+def _told(answer: BaseHTTPResponse) -> int:
+    """Bytes that the registry has, by `Range: 0-LAST`; 0-0 is nothing yet (distribution writes it so)."""
+    span = answer.headers.get("Range", "").removeprefix("bytes=")
+    _, dash, last = span.partition("-")
+    sane = dash and last.isascii() and last.isdigit() and len(last) < 19 and last != "0"
+    return int(last) + 1 if sane else 0
 
 
 def _base(repository: Repository) -> str:
     return f"/{quote(repository.path)}/blobs/uploads/"
-
-
-def _begin(repository: Repository) -> tuple[str, int]:
-    """An upload's location, and the smallest piece that the registry takes."""
-    answer = repository.session.request(
-        "POST",
-        _base(repository),
-        scope=repository.scope("pull", "push"),
-        headers={"Content-Length": "0"},
-        expect=(202,),
-    )
-    failpoints.hit("push.upload-begun")
-    return _location(repository, answer, _base(repository)), _least(answer)
-
-
-def _resumed(repository: Repository, location: str, size: int, least: int) -> tuple[str, int, int]:
-    """Where an upload stands that was cut off: (location, bytes that are there, smallest piece)."""
-    try:
-        answer = repository.session.request(
-            "GET", location, scope=repository.scope("pull", "push"), expect=(204, 200, 202)
-        )
-    except RegistryFailure as failure:
-        if failure.temporary:
-            raise
-        return (*_begin_again(repository), least)
-    span = answer.headers.get("Range", "").removeprefix("bytes=")
-    _, dash, last = span.partition("-")
-    there = int(last) + 1 if dash and last.isascii() and last.isdigit() and last != "0" else 0
-    if there >= size:
-        drain(answer)
-        return (*_begin_again(repository), least)
-    return _location(repository, answer, location), there, least
-
-
-def _begin_again(repository: Repository) -> tuple[str, int]:
-    location, _ = _begin(repository)
-    return location, 0
-
-
-def _put(
-    repository: Repository, location: str, digest: str, size: int, open_: Open | None, report: Report
-) -> None:
-    """The whole blob, or the end of its pieces."""
-    joined = "&" if "?" in location else "?"
-    answer = repository.session.request(
-        "PUT",
-        f"{location}{joined}{urlencode({'digest': digest})}",
-        scope=repository.scope("pull", "push"),
-        headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
-        body=(lambda: _read(open_, 0, size, report)) if open_ else list,
-        expect=(201, 204),
-        retry=False,
-    )
-    drain(answer)
-
-
-def _pieces(
-    repository: Repository, location: str, size: int, piece: int, open_: Open, report: Report, start: int
-) -> str:
-    """PATCH from `start` to the end; returns the location that the end goes to."""
-    while start < size:
-        end = min(start + piece, size)
-        answer = repository.session.request(
-            "PATCH",
-            location,
-            scope=repository.scope("pull", "push"),
-            headers={
-                "Content-Type": "application/octet-stream",
-                "Content-Length": str(end - start),
-                "Content-Range": f"{start}-{end - 1}",
-            },
-            body=_sender(open_, start, end, report),
-            expect=(202, 201, 204),
-            retry=False,
-        )
-        location = _location(repository, answer, location)
-        start = end
-    return location
-
-
-def _sender(open_: Open, start: int, end: int, report: Report) -> Callable[[], Iterable[bytes]]:
-    return lambda: _read(open_, start, end, report)
 
 
 def _read(open_: Open, start: int, end: int, report: Report) -> Iterator[bytes]:

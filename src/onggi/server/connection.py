@@ -15,6 +15,7 @@ Not here: which verb (server.py, router.py), what errors look like (errors.py).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import socket
@@ -29,14 +30,20 @@ from urllib.parse import unquote
 import h11
 
 from onggi import __version__
+from onggi.engine.access import callers
+from onggi.engine.access.callers import Caller
 from onggi.errors import InvalidParameter
 from onggi.server import errors
+from onggi.server.crowd import Crowd
 from onggi.server.messages import Hijacked, Request, Response, Stream
 from onggi.server.router import VERSION_TEXT
 
 READ_AHEAD_BYTES = 256 << 10
 HEAD_LIMIT_BYTES = 128 << 10
 DRAIN_BYTES = 256 << 10  # what is read of a body that nobody wanted, so that the connection can go on
+SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
+SEND_BYTES = 1 << 20
+COPIED_BYTES = 16 << 10  # a shorter piece of an answer is joined with its frame
 LINGER_SECONDS = 2.0
 HANGUP_SECONDS = 1.0
 
@@ -58,13 +65,23 @@ class Vanished(Exception):
 class Connection(asyncio.Protocol):
     """The protocol of one accepted socket; `answer` turns a request into an answer and errors as well."""
 
-    def __init__(self, answer: Answer, engine: Any, connections: set[Connection]) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        engine: Any,
+        connections: set[Connection],
+        crowd: Crowd,
+        caller: Caller | None = None,
+    ) -> None:
+        self._crowd = crowd
+        self._caller = caller  # of a connection that is not the client's own socket (encrypted.py)
         self._answer = answer
         self._engine = engine
         self._connections = connections
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT_BYTES)
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None]
+        self._roomy = False  # the socket holds SEND_BYTES: long bodies only, it is the kernel's memory
         self._waiter: asyncio.Future[None] | None = None  # for bytes to read, or for room to write
         self._unread = 0
         self._reading = True
@@ -82,7 +99,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
+        self._crowd.enter(self)
+        callers.enter(self._caller or callers.of_socket(transport.get_extra_info("socket")))
         self._task = asyncio.get_running_loop().create_task(self._serve(), name="connection")
+        callers.enter(None)  # whatever else happens in this context is not for him
 
     def data_received(self, data: bytes) -> None:
         self._http.receive_data(data)
@@ -140,6 +160,7 @@ class Connection(asyncio.Protocol):
             pass
         finally:
             self._connections.discard(self)
+            self._crowd.leave(self)
             if not self._given_away:
                 self._transport.close()
 
@@ -199,17 +220,28 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------------------- the request's body
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The body's bytes as they come. Raises InvalidParameter when it is cut off or badly framed."""
+        """The body's bytes as they come, all that are at hand in one piece: clients send chunks of 32 KiB.
+
+        Raises InvalidParameter when it is cut off or badly framed.
+        """
         if self._http.they_are_waiting_for_100_continue:
             await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
+        parts: list[bytes | bytearray] = []
         while self._http.their_state is h11.SEND_BODY:
             try:
-                event = await self._next_event()
+                event = self._http.next_event() if parts else await self._next_event()
             except h11.RemoteProtocolError as error:
+                if parts:
+                    yield b"".join(parts)  # what came before the fault
                 raise InvalidParameter(f"invalid request body: {error}") from None
             if isinstance(event, h11.Data):
                 self._unread = max(0, self._unread - len(event.data))
-                yield bytes(event.data)
+                parts.append(event.data)  # joined below: not copied twice
+            elif parts and event is h11.NEED_DATA:
+                whole, parts = b"".join(parts), []
+                yield whole
+        if parts:
+            yield b"".join(parts)
 
     async def _drain_request(self) -> None:
         """Read away a small rest of the body, so that the connection can be used again."""
@@ -246,7 +278,7 @@ class Connection(asyncio.Protocol):
             await self._write(self._http.send(self._head(answer)))
             async for chunk in answer.chunks:
                 if chunk:
-                    await self._write(self._http.send(h11.Data(data=chunk)))
+                    await self._write_chunk(chunk)
             await self._write(self._http.send(h11.EndOfMessage()))
         finally:
             self._streaming = False
@@ -266,6 +298,20 @@ class Connection(asyncio.Protocol):
         while not poll.poll(0):  # noqa: ASYNC110  nothing in asyncio waits for a hang-up alone
             await asyncio.sleep(HANGUP_SECONDS)
         self._task.cancel()
+
+    async def _write_chunk(self, chunk: bytes) -> None:
+        """A piece of the body; a large one is not copied to be framed, and leaves in one call."""
+        if len(chunk) < COPIED_BYTES:
+            await self._write(self._http.send(h11.Data(data=chunk)))
+            return
+        if not self._roomy:
+            self._roomy = True
+            own = self._transport.get_extra_info("socket")
+            if own is not None and own.family == socket.AF_UNIX:  # TCP sizes its buffers by itself
+                with contextlib.suppress(OSError):  # without CAP_NET_ADMIN: what the kernel gives everybody
+                    own.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SEND_BYTES)
+        for part in self._http.send_with_data_passthrough(h11.Data(data=chunk)) or ():
+            await self._write(part)
 
     async def _write(self, data: bytes | None) -> None:
         if self._lost or self._transport.is_closing():

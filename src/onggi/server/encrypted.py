@@ -16,6 +16,8 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
+from onggi.engine.access.callers import Caller
+from onggi.server.crowd import Crowd
 from onggi.tls import Tls
 
 HANDSHAKE_SECONDS = 10.0
@@ -27,8 +29,13 @@ class Encrypted(asyncio.Protocol):
     """The client's side. Either side that does not read stops the reading of the other."""
 
     def __init__(
-        self, context: ssl.SSLContext, accept: Callable[[], asyncio.Protocol], fronts: set[Encrypted]
+        self,
+        context: ssl.SSLContext,
+        accept: Callable[[Caller], asyncio.Protocol],
+        fronts: set[Encrypted],
+        crowd: Crowd,
     ) -> None:
+        self._crowd = crowd
         self._tls = Tls(context, server_side=True)
         self._accept = accept
         self._fronts = fronts
@@ -42,6 +49,7 @@ class Encrypted(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self._transport.abort)
         self._fronts.add(self)
+        self._crowd.enter(self, descriptors=2)  # and the connection behind
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -64,13 +72,22 @@ class Encrypted(asyncio.Protocol):
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
-        await loop.connect_accepted_socket(self._accept, theirs)
+        await loop.connect_accepted_socket(lambda: self._accept(self._caller()), theirs)
         _, self._plain = await loop.connect_accepted_socket(lambda: _Plain(self), ours)
         if self._transport.is_closing():
             self._plain.close()
             return
         self._plain.send(self._early, ended=self._tls.ended)
         self._transport.resume_reading()
+
+    @property
+    def idle(self) -> bool:
+        """The handshake is not over."""
+        return self._opening is None
+
+    def _caller(self) -> Caller:
+        address = self._transport.get_extra_info("peername")
+        return Caller(name=self._tls.peer_name(), address=str(address[0]) if address else "")
 
     def send(self, data: bytes) -> None:
         self._tls.seal(data)
@@ -102,6 +119,7 @@ class Encrypted(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._timer.cancel()
         self._fronts.discard(self)
+        self._crowd.leave(self)
         if self._plain is not None:
             self._plain.close()
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from onggi.errors import InvalidParameter, TooLarge
 from onggi.server import versions
+from onggi.spec import truth
 from onggi.wire.base import Wire, decode
 
 JSON = "application/json"
@@ -149,6 +150,16 @@ class Request:
         if name not in self.query:
             return default
         return self.text(name).strip().lower() not in _FALSE
+
+    def truth(self, name: str, default: bool = False) -> bool:
+        """A truth as Go's strconv.ParseBool reads it. Raises InvalidParameter."""
+        text = self.text(name)
+        if text in truth.TRUE:
+            return True
+        if text not in ("", *truth.FALSE):
+            said = f'strconv.ParseBool: parsing "{text}": invalid syntax'
+            raise InvalidParameter(f"invalid value for {name}: {text}: {said}")
+        return False if text else default
 
     def number(self, name: str, default: int = 0) -> int:
         """A whole number. Raises InvalidParameter with strconv's words."""

@@ -15,6 +15,7 @@ SYSTEM: tuple[Entry, ...] = (
     ("GET", "/version", "system:version"),
     ("GET", "/events", "system:events"),
     ("GET", "/system/df", "usage:df"),
+    ("GET", "/system/prune", "usage:prune_plan"),  # ours alone
     ("GET", "/system/check", "checks:look"),  # ours alone
     ("POST", "/system/check", "checks:repair"),  # ours alone
     ("GET", "/openapi.json", "system:openapi"),
@@ -26,6 +27,7 @@ CONTAINERS: tuple[Entry, ...] = (
     ("POST", "/containers/create", "containers:create"),
     ("POST", "/containers/prune", "containers:prune"),
     ("GET", "/containers/{id}/json", "containers:inspect"),
+    ("GET", "/containers/{id}/learned", "containers:learned"),  # ours alone
     ("GET", "/containers/{id}/top", "watch:top"),
     ("GET", "/containers/{id}/logs", "watch:logs"),
     ("GET", "/containers/{id}/stats", "watch:stats"),
@@ -51,6 +53,7 @@ CONTAINERS: tuple[Entry, ...] = (
     ("GET", "/containers/{id}/checkpoints", "later:checkpoints"),
     ("POST", "/containers/{id}/checkpoints", "later:checkpoints"),
     ("DELETE", "/containers/{id}/checkpoints/{checkpoint}", "later:checkpoints"),
+    ("DELETE", "/containers/{id}/{alias}", "containers:remove"),  # web/alias, the name of a link
 )
 
 EXEC: tuple[Entry, ...] = (
@@ -63,13 +66,16 @@ EXEC: tuple[Entry, ...] = (
 IMAGES: tuple[Entry, ...] = (
     ("GET", "/images/json", "images:list_"),
     ("GET", "/images/get", "images:save_several"),
-    ("GET", "/images/search", "later:registry"),
+    ("GET", "/images/search", "registries:search"),
     ("POST", "/images/load", "images:load"),
     ("POST", "/images/prune", "images:prune"),
     ("POST", "/images/create", "images:create"),
     ("POST", "/images/bootstrap", "images:bootstrap"),  # ours alone
     ("GET", "/images/{name}/json", "images:inspect"),
     ("GET", "/images/{name}/diff", "images:diff"),  # ours alone
+    ("GET", "/images/mounts", "images:mounts"),  # ours alone, as the next two
+    ("POST", "/images/{name}/mount", "images:mount"),
+    ("POST", "/images/{name}/unmount", "images:unmount"),
     ("GET", "/images/{name}/history", "images:history"),
     ("GET", "/images/{name}/get", "images:save"),
     ("GET", "/images/{name}/attestations", "later:attestations"),
@@ -77,6 +83,9 @@ IMAGES: tuple[Entry, ...] = (
     ("POST", "/images/{name}/push", "registries:push"),
     ("DELETE", "/images/{name}", "images:remove"),
     ("GET", "/distribution/{name}/json", "registries:distribution"),
+    ("GET", "/distribution/{name}/manifest", "registries:manifest"),  # ours alone
+    ("POST", "/distribution/{name}/manifest", "registries:push_list"),  # ours alone
+    ("GET", "/distribution/{name}/referrers", "registries:referrers"),  # ours alone
 )
 
 VOLUMES: tuple[Entry, ...] = (
@@ -105,11 +114,32 @@ NETWORKS: tuple[Entry, ...] = (
 BUILD: tuple[Entry, ...] = (
     ("POST", "/build", "build:build"),
     ("POST", "/build/secrets", "build:secrets"),  # ours alone
+    ("POST", "/build/context", "build:receive_listing"),  # ours alone
+    ("POST", "/build/ssh", "build:agent"),  # ours alone
+    ("POST", "/build/cache", "build:receive_cache"),  # ours alone
+    ("GET", "/build/cache", "build:send_cache"),  # ours alone
     ("GET", "/build/why", "build:why"),  # ours alone
+    ("POST", "/build/failed/{id}/rerun", "build:rerun"),  # ours alone
+    ("POST", "/build/failed/{id}/shell", "streams:build_shell"),  # ours alone
+    ("POST", "/build/failed/{id}/shell/resize", "streams:build_resize"),  # ours alone
+    ("GET", "/build/prune", "build:prune"),  # ours alone
     ("POST", "/build/prune", "build:prune"),
     ("POST", "/build/cancel", "build:cancel"),
     ("POST", "/session", "buildkit:session"),
     ("POST", "/grpc", "buildkit:grpc"),
+)
+
+SECRETS: tuple[Entry, ...] = (
+    ("GET", "/secrets", "secrets:list_"),
+    ("POST", "/secrets/create", "secrets:create"),
+    ("GET", "/secrets/{id}", "secrets:inspect"),
+    ("DELETE", "/secrets/{id}", "secrets:remove"),
+    ("POST", "/secrets/{id}/update", "secrets:update"),
+    ("GET", "/configs", "secrets:list_"),
+    ("POST", "/configs/create", "secrets:create"),
+    ("GET", "/configs/{id}", "secrets:inspect"),
+    ("DELETE", "/configs/{id}", "secrets:remove"),
+    ("POST", "/configs/{id}/update", "secrets:update"),
 )
 
 PLUGINS: tuple[Entry, ...] = (
@@ -147,16 +177,6 @@ SWARM: tuple[Entry, ...] = (
     ("GET", "/tasks", "swarm:not_a_manager"),
     ("GET", "/tasks/{id}", "swarm:not_a_manager"),
     ("GET", "/tasks/{id}/logs", "swarm:not_a_manager"),
-    ("GET", "/secrets", "swarm:not_a_manager"),
-    ("POST", "/secrets/create", "swarm:not_a_manager"),
-    ("GET", "/secrets/{id}", "swarm:not_a_manager"),
-    ("DELETE", "/secrets/{id}", "swarm:not_a_manager"),
-    ("POST", "/secrets/{id}/update", "swarm:not_a_manager"),
-    ("GET", "/configs", "swarm:not_a_manager"),
-    ("POST", "/configs/create", "swarm:not_a_manager"),
-    ("GET", "/configs/{id}", "swarm:not_a_manager"),
-    ("DELETE", "/configs/{id}", "swarm:not_a_manager"),
-    ("POST", "/configs/{id}/update", "swarm:not_a_manager"),
 )
 
 TABLE: tuple[Entry, ...] = (
@@ -167,6 +187,7 @@ TABLE: tuple[Entry, ...] = (
     *VOLUMES,
     *NETWORKS,
     *BUILD,
+    *SECRETS,
     *PLUGINS,
     *SWARM,
 )

@@ -7,6 +7,7 @@ for, so that an idle engine does not hold what it does not need; tests resolve e
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from importlib import import_module
@@ -67,6 +68,14 @@ class Router:
             handler = getattr(import_module(f"onggi.server.api.{module}"), function)
             self._handlers[name] = handler
         return handler
+
+
+def cleaned(path: str) -> str:
+    """Without empty parts, `.` and `..`; dockerd's router sends clients there (gorilla/mux, cleanPath)."""
+    if "//" not in path and "/." not in path:
+        return path
+    clean = posixpath.normpath("/" + path.lstrip("/"))
+    return f"{clean}/" if path.endswith("/") and clean != "/" else clean
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 
 from onggi.kernel import mounts, namespaces, processes
-from onggi.spawn import hooks, inside
+from onggi.spawn import commands, hooks, inside, layered
 from onggi.spawn.plan import StepFailed
 from onggi.spawn.state import failure
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from onggi.spawn.plan import Step
+    from onggi.spawn.plan import Mount, Step
 else:
     import _signal as signal  # the signal module imports enum, 6 ms
 
@@ -29,12 +30,14 @@ _EMPTYING_MS = 2000  # a cgroup whose last process was killed is busy until the 
 
 
 class Parent:
-    """What the parent's steps share: the child's pid, and detached mounts by slot (owned until `close`)."""
+    """What the parent's steps share: the child's pid, its stdio, detached mounts by slot (owned until
+    `close`)."""
 
-    __slots__ = ("pid", "slots")
+    __slots__ = ("pid", "slots", "stdio")
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, stdio: tuple[int, ...] = ()) -> None:
         self.pid = pid
+        self.stdio = stdio
         self.slots: dict[str, int] = {}
 
     def close(self) -> None:
@@ -144,16 +147,55 @@ def _tree(
             os.close(userns_fd)
 
 
+def _own_stdio(parent: Parent, uid: int, gid: int) -> None:
+    """Pipes and sockets of ours become the property of the container's user."""
+    for fd in parent.stdio:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            os.fchown(fd, uid, gid)
+
+
+def _layered(parent: Parent, slot: str, *fields: Any) -> None:
+    """A mount that only we may make, with the maps that it asks for."""
+    each: Mount = fields
+    if each[6] is None:
+        parent.slots[slot] = layered.tree(each, -1)
+        return
+    userns_fd = mapped_namespace(*each[6])
+    try:
+        parent.slots[slot] = layered.tree(each, userns_fd)
+    finally:
+        os.close(userns_fd)
+
+
+def _staged(
+    parent: Parent, steps: tuple[Step, ...], uid_map: str, gid_map: str, wanted: tuple[Any, ...]
+) -> None:
+    userns_fd = mapped_namespace(uid_map, gid_map)
+    try:
+        parent.slots.update(layered.staged(steps, wanted, (uid_map, gid_map), userns_fd))
+    finally:
+        os.close(userns_fd)
+
+
 def mapped_namespace(uid_map: str, gid_map: str) -> int:
     """A descriptor of a user namespace with these maps; nobody lives in it."""
-    pid, pidfd = namespaces.clone(namespaces.CLONE_NEWUSER)
+    return mapped_namespaces(uid_map, gid_map, namespaces.CLONE_NEWUSER)[0]
+
+
+def mapped_namespaces(uid_map: str, gid_map: str, *flags: int) -> list[int]:
+    """Descriptors of new namespaces, of which the first is the user namespace that owns the others."""
+    wanted = 0
+    for flag in flags:
+        wanted |= flag
+    pid, pidfd = namespaces.clone(wanted)
     if pid == 0:
         while True:
             signal.pause()
     try:
         write_file(f"/proc/{pid}/uid_map", uid_map)
         write_file(f"/proc/{pid}/gid_map", gid_map)
-        return namespaces.open_namespace(pid, namespaces.CLONE_NEWUSER)
+        return [namespaces.open_namespace(pid, flag) for flag in flags]
     finally:
         processes.pidfd_send_signal(pidfd, signal.SIGKILL)
         processes.wait_pidfd(pidfd)
@@ -162,6 +204,10 @@ def mapped_namespace(uid_map: str, gid_map: str) -> int:
 
 def _hook(parent: Parent, *hook: Any) -> None:
     hooks.run(parent.pid, *hook)
+
+
+def _runtime(_: Parent, args: tuple[str, ...]) -> None:
+    commands.checked(args)
 
 
 def _cgroup_device(_: Parent, path: str, program: bytes) -> None:
@@ -178,6 +224,10 @@ STEPS: dict[str, Callable[..., None]] = {
     "id-map": _id_map,
     "oom-score-adj": _oom_score_adj,
     "tree": _tree,
+    "layered": _layered,
+    "own-stdio": _own_stdio,
+    "staged": _staged,
     "hook": _hook,
     "cgroup-device": _cgroup_device,
+    "runtime": _runtime,
 }

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from onggi.kernel import capabilities, files, processes, seccomp
 from onggi.kernel import namespaces as _namespaces
 from onggi.spawn import inside
 from onggi.spawn.state import Child
+
+PASSWD_BYTES = 1 << 20
 
 
 def become_root(_: Child, groups: bool) -> None:
@@ -88,13 +91,46 @@ def personality(_: Child, persona: int) -> None:
 
 def label(child: Child, lsm: str, text: str) -> None:
     """The security label of the next execve; written before the pivot, through the host's /proc."""
-    if lsm == "apparmor":
-        try:
-            child.write_proc("self/attr/apparmor/exec", f"exec {text}")
-        except FileNotFoundError:
-            child.write_proc("self/attr/exec", f"exec {text}")
-    else:
-        child.write_proc("self/attr/exec", text)
+    try:
+        if lsm == "apparmor":
+            own = _exists(child, "self/attr/apparmor")  # since Linux 5.8; ENOENT of a write: no such profile
+            child.write_proc("self/attr/apparmor/exec" if own else "self/attr/exec", f"exec {text}")
+        else:
+            child.write_proc("self/attr/exec", text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, text) from None
+
+
+def _exists(child: Child, path: str) -> bool:
+    try:
+        os.stat(path, dir_fd=child.open_proc())
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def home(child: Child, uid: int) -> None:
+    """HOME for a process that is given none, by the /etc/passwd inside; "/" where that does not tell.
+
+    As runc has it (libcontainer, prepareEnv). The file is the image's: read to a bound, and not waited for.
+    """
+    child.home = "/"
+    try:
+        fd = os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        text = os.read(fd, PASSWD_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    except OSError:
+        text = b""
+    finally:
+        os.close(fd)
+    wanted = str(uid).encode()
+    for line in text.split(b"\n"):
+        fields = line.split(b":")
+        if len(fields) == 7 and fields[2] == wanted:
+            child.home = os.fsdecode(fields[5]) or "/"
+            return
 
 
 def cwd(_: Child, path: str) -> None:

@@ -12,10 +12,15 @@ import errno
 import os
 import stat
 
-from onggi.kernel import mounts
+from onggi.kernel import files, mounts
 from onggi.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 
 _MAX_LINKS = 40
+_MAY_LIE_IN_PROC = frozenset({
+    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime",
+    "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+})  # fmt: skip
 
 
 def find(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
@@ -32,6 +37,25 @@ def place(root_fd: int, path: str, *, directory: bool) -> int:
     if directory:
         return make_directory(root_fd, path)
     return _make_file(root_fd, path)
+
+
+def refused_in_proc(root_fd: int, place_fd: int, tree_fd: int, target: str) -> str:
+    """Why a mount must not lie on /proc or in it; empty where it may.
+
+    What the kernel is told by way of /proc (labels, sysctls, masks) must reach the kernel (CVE-2019-16884,
+    CVE-2019-19921). The place is asked, not its name: a link of the image leads there as well. As runc
+    (libcontainer/rootfs_linux.go, checkProcMount): only a procfs upon /proc, below it only what lxcfs gives.
+    """
+    if target != "/proc" and files.filesystem_type(place_fd) != files.PROC_SUPER_MAGIC:
+        return ""
+    root = os.readlink(f"/proc/self/fd/{root_fd}").rstrip("/")
+    path = os.readlink(f"/proc/self/fd/{place_fd}")
+    below = path[len(root) :] if path.startswith(root + "/") else ""
+    if below == "/proc" and files.filesystem_type(tree_fd) != files.PROC_SUPER_MAGIC:
+        return f'"{target}" cannot be mounted because it is not of type proc'
+    if below.startswith("/proc/") and below not in _MAY_LIE_IN_PROC:
+        return f'"{target}" cannot be mounted because it is inside /proc'
+    return ""
 
 
 def refuse_link(root_fd: int, path: str) -> None:

@@ -94,7 +94,7 @@ class _Run:
         self.helper = 0
         self.stdio = stdio
         self.keep = keep
-        self.parent = host.Parent(0)
+        self.parent = host.Parent(0, stdio)
         self.namespaces: list[tuple[int, int]] = []
         self.tasks: list[tuple[int, str]] = []
         self.born_fd = -1
@@ -117,6 +117,10 @@ class _Run:
         failpoints.hit("launcher.cloned")
         self._attach()
         failpoints.hit("launcher.attached")
+        if "learn" in self.plan:
+            from onggi.spawn import learning  # the host's files are still there, and few runs ask for it
+
+            learning.begin(self.pid, self.pidfd, *self.plan["learn"])
         self._say_go()
         if self.meanwhile is not None:
             self.meanwhile(self.pid)

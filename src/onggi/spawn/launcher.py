@@ -15,8 +15,9 @@ descriptors. Messages are marshalled tuples in packets, as in state.py:
     ("started", pid, helper, names, facts)
                                       helper: a process that is to be reaped, or 0. names of the descriptors:
                                       pidfd; stdin, stdout, stderr or console; log; oom, oom-counter.
-                                      facts: size and last instant of the log, and whether oom is urgent
-    ("failed", step, argument, errno, text)
+                                      facts: size and last instant of the log, whether oom is urgent, and the
+                                      process whose root is the container's (init, but for a sandbox)
+    ("failed", step, argument, errno, text, undone)
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import os
 
 from onggi import failpoints
 from onggi.kernel import files, processes
-from onggi.spawn import console, join, launch, log, oom, pipes, record, title
+from onggi.spawn import console, foreign, join, launch, log, oom, pipes, record, title
 from onggi.spawn.loop import IN
 from onggi.spawn.plan import StepFailed
 from onggi.spawn.state import channel, failure, receive, send
@@ -57,7 +58,7 @@ class Launcher:
 
     __slots__ = (
         "_loop", "_on_begin", "_on_end", "_sock", "clone", "ends", "failure", "killed", "log", "oom",
-        "pid", "pidfd", "process", "undo",
+        "pid", "pidfd", "process", "root", "undo",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +72,7 @@ class Launcher:
         self._on_end, self._on_begin = on_end, on_begin
         self.failure: StepFailed | None = StepFailed("launch", "", 0, "launch: the launcher was killed")
         self.killed = True  # until it has said how it went
-        self.process = 0
+        self.process = self.root = 0
         self.pidfd = -1
         self.ends: Ends = {}
         self.oom: oom.OomWatch | None = None
@@ -109,8 +110,10 @@ class Launcher:
                 _, self.process, helper, names, facts = message
                 self._take(helper, names, facts, fds)
             else:
-                self.failure = StepFailed(*message[1:])
-                self.undo = []  # done already
+                *failed, undone = message[1:]
+                self.failure = StepFailed(*failed)
+                if undone:
+                    self.undo = []
         self._loop.forget(self._sock.fileno())
         self._sock.close()
         self._on_end(self)
@@ -119,13 +122,13 @@ class Launcher:
         """Wait for the launcher's end, which is near."""
         os.waitpid(self.pid, 0)
 
-    def _take(self, helper: int, names: list[str], facts: tuple[int, int, bool], fds: list[int]) -> None:
+    def _take(self, helper: int, names: list[str], facts: tuple[int, int, bool, int], fds: list[int]) -> None:
         self.failure = None
         if helper:
             os.waitpid(helper, 0)
         ends = dict(zip(names, fds))  # noqa: B905  strict needs a keyword, and lengths are the sender's
         self.pidfd = ends.pop("pidfd")
-        size, last, urgent = facts
+        size, last, urgent, self.root = facts
         if "log" in ends:
             self.log = (ends.pop("log"), size, last)
         if "oom" in ends:
@@ -179,7 +182,9 @@ class Order:
             status = 0
         except BaseException as error:
             failed = error if isinstance(error, StepFailed) else failure(("supervise",), error)
-            send(sock, ("failed", failed.step, failed.argument, failed.errno, failed.text))
+            # What another runtime has begun is the shim's child: it must reap before that can be undone.
+            undone = not isinstance(error, foreign.Begun)
+            send(sock, ("failed", failed.step, failed.argument, failed.errno, failed.text, undone))
         finally:
             os._exit(status)
 
@@ -202,26 +207,36 @@ class Order:
                 raise failure(("supervise",), error) from None
 
         stdio, ends = pipes.make(terminal=request["terminal"], stdin=request["stdin"], output=self.output)
-        facts = (0, 0, False)
+        size = last = 0
         if request.get("log"):
-            ends["log"], *rest = log.open_log(request["log"]["path"])
-            facts = (rest[0], rest[1], False)
-        if self.init_pidfd >= 0:
-            started = join.join(plan, *stdio, init_pidfd=self.init_pidfd, sibling=True)
-        else:
-            started = launch.launch(plan, *stdio, sibling=True, meanwhile=meanwhile)
+            ends["log"], size, last = log.open_log(request["log"]["path"])
+        started = self._start(plan, stdio, meanwhile)
         failpoints.hit("launcher.launched")
+        urgent, root = False, started.pid
         try:
             ends["pidfd"] = started.pidfd
             for watch in watches:
                 ends["oom"], ends["oom-counter"] = watch.fd, watch.counter_fd
-                facts = (*facts[:2], watch.urgent)
+                urgent = watch.urgent
+            if "runtime" in plan and self.shim_dir:
+                root = foreign.root_of(plan["place"], started.pid, os.getppid())
             if started.console_fd is not None:
                 self._open_console(started.console_fd, ends)
         except OSError as error:
             _take_back(plan, started)
             raise failure(("supervise",), error) from None
+        facts = (size, last, urgent, root)
         send(sock, ("started", started.pid, started.helper, list(ends), facts), *ends.values())
+
+    def _start(self, plan: Plan, stdio: tuple[int, int, int], meanwhile: Callable[[int], None]) -> Launched:
+        """By ourselves, or by another runtime; init, or a process beside it."""
+        if "runtime" in plan:
+            if self.init_pidfd >= 0:
+                return foreign.join(plan, *stdio)
+            return foreign.launch(plan, *stdio, meanwhile=meanwhile)
+        if self.init_pidfd >= 0:
+            return join.join(plan, *stdio, init_pidfd=self.init_pidfd, sibling=True)
+        return launch.launch(plan, *stdio, sibling=True, meanwhile=meanwhile)
 
     def _open_console(self, console_fd: int, ends: Ends) -> None:
         os.set_blocking(console_fd, False)

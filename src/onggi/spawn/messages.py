@@ -18,10 +18,12 @@ Unix stream sockets. A frame is a length and one marshalled tuple; descriptors r
 
 Requests to the zygote
     spawn        id, shim_dir, container_dir; fd: the shim's end of a socketpair            -> pid
+    namespaces   uid_map, gid_map; fd: one end of a packet socketpair, over which the zygote's child sends
+                 ("made",) with a user namespace and a network that it owns, or ("failed", errno, text) -> pid
 Requests to a shim
     hello        version                                                                    -> as state
     start        terminal, stdin, stdin_once, rows, columns, log, oom_dir;
-                 fd: a file with the marshalled plan                                        -> pid, started_at
+                 fd: a file with the marshalled plan                              -> pid, root_pid, started_at
     exec         exec_id, terminal, stdin, rows, columns, attach, capture, timeout, note (bytes for the
                  next daemon, or empty: not his business);
                  fds: the plan, and the client's socket where attach is not None            -> pid, started_at
@@ -29,7 +31,7 @@ Requests to a shim
     resize       exec_id ("" is init), rows, columns                                        -> nothing
     signal       exec_id, signal                                                            -> nothing
     close-stdin  exec_id                                                                    -> nothing
-    state        -> version, shim_pid, status (new, starting, running, ended), pid, started_at;
+    state        -> version, shim_pid, status (new, starting, running, ended), pid, root_pid, started_at;
                  execs: exec_id, note, pid, started_at, of each with a note that runs;
                  ended_execs: the same with exit_code and finished_at, the last sixteen
     log-wait     seen -> written (bytes of log in this run); waits until more than seen, or the end
@@ -170,17 +172,22 @@ class Channel:
         return self._frames()
 
     def _frames(self) -> list[tuple[int, str, Any, list[int]]]:
-        frames = []
+        frames: list[tuple[int, str, Any, list[int]]] = []
         arrived = self._arrived
         start = 0
-        while len(arrived) - start >= 4:
-            length = int.from_bytes(arrived[start : start + 4], "big")
-            if length > MAX_FRAME_BYTES:
-                raise ProtocolError(f"message of {length} bytes is larger than {MAX_FRAME_BYTES}")
-            if len(arrived) - start - 4 < length:
-                break
-            frames.append(self._decode(bytes(arrived[start + 4 : start + 4 + length])))
-            start += 4 + length
+        try:
+            while len(arrived) - start >= 4:
+                length = int.from_bytes(arrived[start : start + 4], "big")
+                if length > MAX_FRAME_BYTES:
+                    raise ProtocolError(f"message of {length} bytes is larger than {MAX_FRAME_BYTES}")
+                if len(arrived) - start - 4 < length:
+                    break
+                frames.append(self._decode(bytes(arrived[start + 4 : start + 4 + length])))
+                start += 4 + length
+        except ProtocolError:
+            for frame in frames:  # nobody gets them now: `close` has their descriptors
+                self._in_fds += frame[3]
+            raise
         if start == len(arrived):
             self._arrived = bytearray()  # gives the memory of a large frame back
         elif start:

@@ -14,13 +14,14 @@ from onggi.kernel import files, mounts
 from onggi.kernel.mounts import AT_FDCWD, MS_REC, MS_SLAVE, make_filesystem, mount_setattr, move_mount
 from onggi.kernel.namespaces import CLONE_NEWNS, setns
 from onggi.spawn import copyup, inside, overlay
-from onggi.spawn.plan import EXTRA_CLEAR, EXTRA_RECURSIVE_CLEAR, EXTRA_TMPCOPYUP, SUBDIR
+from onggi.spawn.plan import EXTRA_CLEAR, EXTRA_RECURSIVE_CLEAR, EXTRA_TMPCOPYUP, SUBDIR, StepFailed
 from onggi.spawn.state import Child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from onggi.spawn.plan import Mount
 
+COVERED = "/usr"  # a directory that everybody can walk to, and that no later step needs of the host
 _ATTRIBUTE_BITS = 0xFFFFFF
 
 # MS_* that are attributes of a mount, and MS_* that are options of a file system
@@ -88,6 +89,23 @@ def root(child: Child, path: str, root_mounts: tuple[Mount, ...], propagation: i
         mount_setattr(child.root_fd, propagation=mounts.MS_PRIVATE)
 
 
+def root_slot(child: Child, slot: str, propagation: int) -> None:
+    """As `root`, with a tree that the parent made. It lies upon COVERED until the pivot.
+
+    The mapped root of a user namespace cannot walk to the engine's own directories (0710, CVE-2021-41091).
+    """
+    mounts.mount(None, "/", None, propagation or (MS_SLAVE | MS_REC))
+    shared = propagation & (mounts.MS_SHARED | mounts.MS_UNBINDABLE)
+    if shared:
+        _make_parent_private(COVERED)
+    child.root_fd = child.slots[slot]
+    place_fd = os.open(COVERED, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    move_mount(child.root_fd, place_fd)
+    os.close(place_fd)
+    if shared:
+        mount_setattr(child.root_fd, propagation=mounts.MS_PRIVATE)
+
+
 def host_root(child: Child, path: str, root_mounts: tuple[Mount, ...]) -> None:
     """The root without a mount namespace: one mount at `path` that holds all others, and goes with them."""
     place_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -115,8 +133,16 @@ def _make_parent_private(path: str) -> None:
 
 def stage(_: Child, path: str, each: Mount) -> None:
     """A mount on a directory of the host's tree, which we alone see: a source of later binds."""
+    _put(detached(each), path)
+
+
+def stage_slot(child: Child, path: str, slot: str) -> None:
+    """As `stage`, with the detached tree that the parent made."""
+    _put(child.slots[slot], path)
+
+
+def _put(tree_fd: int, path: str) -> None:
     place_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    tree_fd = detached(each)
     move_mount(tree_fd, place_fd)
     os.close(tree_fd)
     os.close(place_fd)
@@ -125,7 +151,21 @@ def stage(_: Child, path: str, each: Mount) -> None:
 def mount(child: Child, *fields: object) -> None:
     """One mount of the container, in the place that its target is."""
     each: Mount = fields  # type: ignore[assignment]
+    if each[2] == "tmpfs" and "mode=" not in each[4]:
+        each = _with_mode_of_place(child.root_fd, each)
     _place(child, each, detached(each))
+
+
+def _with_mode_of_place(root_fd: int, each: Mount) -> Mount:
+    """A tmpfs is as open as the directory that it covers, as runc has it: /root stays shut."""
+    source, target, fstype, flags, data, *more = each
+    try:
+        place_fd = inside.find(root_fd, target, os.O_PATH | os.O_DIRECTORY)
+    except OSError:  # it is made when it is mounted on, and told of then
+        return each
+    mode = f"mode={os.fstat(place_fd).st_mode & 0o7777:o}"
+    os.close(place_fd)
+    return (source, target, fstype, flags, f"{mode},{data}" if data else mode, *more)  # type: ignore[return-value]
 
 
 def keep(child: Child, slot: str, path: str) -> None:
@@ -152,7 +192,7 @@ def detached(each: Mount) -> int:
         return tree_fd
     if fstype == "overlay":
         tree_fd = overlay.detached(source, data.rstrip(","), attributes(flags))
-        return _only(tree_fd, below) if below else tree_fd
+        return only(tree_fd, below) if below else tree_fd
     options = split_options(data)
     for flag, word in _OPTIONS:
         if flags & flag:
@@ -160,7 +200,7 @@ def detached(each: Mount) -> int:
     return make_filesystem(fstype, source, options, attributes(flags))
 
 
-def _only(tree_fd: int, below: str) -> int:
+def only(tree_fd: int, below: str) -> int:
     """A directory of a detached mount by itself. Takes `tree_fd`.
 
     Before Linux 6.15 a mount that is nowhere cannot be copied (EINVAL), so for a moment it lies upon "/" of
@@ -198,7 +238,7 @@ def _set_attributes(tree_fd: int, each: Mount) -> None:
 
 def _place(child: Child, each: Mount, tree_fd: int) -> None:
     _, target, fstype, flags, _, propagation, _, extra = each
-    directory = fstype != "bind" or inside.is_directory(tree_fd)
+    directory = fstype not in ("bind", "overlay") or inside.is_directory(tree_fd)
     try:
         if fstype in ("proc", "sysfs"):
             inside.refuse_link(child.root_fd, target)
@@ -207,7 +247,11 @@ def _place(child: Child, each: Mount, tree_fd: int) -> None:
             copyup.copy(place_fd, tree_fd)
             if flags & mounts.MS_RDONLY:
                 mount_setattr(tree_fd, set_=mounts.MOUNT_ATTR_RDONLY)
-        move_mount(tree_fd, place_fd)
+        if fstype != "proc":
+            why = inside.refused_in_proc(child.root_fd, place_fd, tree_fd, target)
+            if why:
+                raise StepFailed("mount", f'"{each[0]}" to rootfs at "{target}"', 0, why)
+        _move(tree_fd, place_fd)
         os.close(place_fd)
     except OSError as error:
         raise OSError(error.errno, error.strerror, target) from None
@@ -217,6 +261,16 @@ def _place(child: Child, each: Mount, tree_fd: int) -> None:
         if propagation & kind:
             mount_setattr(tree_fd, propagation=kind, recursive=bool(propagation & MS_REC))
     os.close(tree_fd)
+
+
+def _move(tree_fd: int, place_fd: int) -> None:
+    """The kernel says EINVAL also for a directory upon a file, which people do every day."""
+    try:
+        move_mount(tree_fd, place_fd)
+    except OSError as error:
+        if error.errno == errno.EINVAL and inside.is_directory(tree_fd) != inside.is_directory(place_fd):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+        raise
 
 
 def mount_readonly(child: Child, path: str) -> None:

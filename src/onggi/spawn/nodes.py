@@ -11,7 +11,7 @@ from onggi.spawn import inside
 from onggi.spawn.state import Child, send
 
 
-def secret_file(_: Child, path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
+def secret_file(_: Child | None, path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
     """A new file in a tmpfs that was staged."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -44,7 +44,7 @@ def node(child: Child, path: str, mode: int, device: int, uid: int, gid: int) ->
         except FileExistsError:
             return
         except PermissionError:
-            bind_node(child, path, path)
+            bind_node(child, path, path, mode, device)
             return
         os.chmod(name, stat.S_IMODE(mode), dir_fd=parent_fd)  # mknod obeys the umask
         if uid or gid:
@@ -53,9 +53,12 @@ def node(child: Child, path: str, mode: int, device: int, uid: int, gid: int) ->
         os.close(parent_fd)
 
 
-def bind_node(child: Child, source: str, path: str) -> None:
-    """The host's device at a place of the container."""
+def bind_node(child: Child, source: str, path: str, mode: int, device: int) -> None:
+    """The host's device at a place of the container; what is another device by now is refused."""
     tree_fd = mounts.open_tree(mounts.AT_FDCWD, source)
+    facts = os.fstat(tree_fd)
+    if facts.st_rdev != device or stat.S_IFMT(facts.st_mode) != stat.S_IFMT(mode):
+        raise OSError(errno.ENODEV, f"is not the device {os.major(device)}:{os.minor(device)}", source)
     place_fd = inside.place(child.root_fd, path, directory=False)
     mounts.move_mount(tree_fd, place_fd)
     os.close(place_fd)

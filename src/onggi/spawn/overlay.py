@@ -1,4 +1,4 @@
-"""Overlay mounts with any number of layers, detached.
+"""Overlay mounts with any number of layers, detached: by the kernel, or by a program (fuse.py).
 
 Linux 6.5 takes each lower directory by itself (`lowerdir+`, at most 255 bytes each); before that all of
 them must
@@ -11,6 +11,8 @@ import errno
 import os
 
 from onggi.kernel import mounts
+from onggi.spawn import fuse
+from onggi.spawn.plan import PROGRAM
 
 _VALUE_BYTES = 255
 
@@ -19,6 +21,9 @@ def detached(source: str, data: str, attributes: int) -> int:
     """A detached overlay. `data`: lowerdir=a:b,upperdir=c,workdir=d and other options; `\\` protects ,
     and :"""
     layers, options = parse(data)
+    for key, value in options:
+        if key == PROGRAM:
+            return fuse.detached(value or "", layers, options, attributes)
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     common = _common_directory([*layers, *(value for key, value in options if key in _DIRECTORIES and value)])
     try:

@@ -18,6 +18,11 @@ its arguments. It is compiled by runtime/compile, executed by spawn/launch.py, a
     terminal    bool     the parent gets the master of a pty of the container
     start_fifo  path of a fifo or None: the child waits there before execve
     exec_join   None, or (init_pid, CLONE_NEW*): this plan runs inside a running container (spawn/join.py)
+    learn       where it is there: (path, names of calls by number), of spawn/learning.py
+    runtime     where another OCI runtime does it (spawn/foreign.py): its command line up to the verb; then
+                place (the directory on which the bundle lies), document (bytes of config.json or
+                process.json), trees [(slot, path in the bundle, whether
+                all of it is read-only)]; of the steps only host and undo count
     warnings    [str]    what the document asked for and this machine cannot grant (OCI says: warn)
 
 Steps of the parent (spawn/host.py)
@@ -29,8 +34,14 @@ Steps of the parent (spawn/host.py)
     oom-score-adj n                    /proc/PID/oom_score_adj
     tree slot source recursive uid_map gid_map below   a detached, where maps are given idmapped, copy of
     a mount, or of what is `below` it
+    staged steps uid_map gid_map wanted   "stage" and "secret-file" where the container has id maps; the trees
+                                       that are wanted of them: (slot, source, recursive, below)
+    own-stdio uid gid                  pipes on stdio become the property of these ids of the host
+    layered slot MOUNT                 a detached tree that only the parent may make: overlay, mapped layers,
+                                       what a program serves
     hook kind path args env timeout before after   state on stdin: before + pid + after (timeout in s, 0:
     none)
+    runtime args                       a command line of another OCI runtime, which must succeed
     cgroup-device path program         a BPF device program onto a version 2 cgroup
 Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     become-root                        uid and gid 0 of the new user namespace
@@ -40,8 +51,10 @@ Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     protect                            not dumpable: /proc/PID of this interpreter is closed to the container
     keyring name                       a session keyring of its own
     host-root path mounts              the root of a container without a mount namespace
+    root-slot slot propagation         the root: the tree that the step "layered" made
     root path mounts propagation       the root: mounts (target "/") on path, else path bound onto itself
     stage path MOUNT                   one mount, on a directory of the host's tree as we alone see it
+    stage-slot path slot               the same with the tree that the step "layered" made
     secret-file path data mode uid gid a new file in a staged tmpfs; its bytes are on no disk
     mount MOUNT                        one mount, below the root
     mount-slot slot MOUNT              the same with the detached copy that the step "tree" or "keep" made
@@ -50,7 +63,7 @@ Steps of the child before the pivot (spawn/mounting.py, spawn/nodes.py)
     mount-readonly path                a mount that was filled becomes read-only
     link text path                     a symbolic link; an existing name stays
     node path mode device uid gid      a device node; bound from the host's where mknod is refused
-    bind-node source path              always bound
+    bind-node source path mode device  always bound
     console                            a pty of the container's own devpts, onto /dev/console and stdio
     readonly path...                   the subtree of each path read-only; missing ones are skipped
     mask path...                       files hidden by /dev/null, directories by an empty read-only tmpfs
@@ -66,6 +79,7 @@ Steps of the child after it (spawn/identity.py)
     rlimit name number soft hard
     scheduler policy nice priority flags runtime deadline period · io-priority class priority · personality n
     label lsm text                     AppArmor or SELinux label of the next execve
+    home uid                           HOME by /etc/passwd inside, for an environment without one
     cwd path                           entered inside the root; made where missing
     bounding mask                      drops the rest
     user uid gid groups                the permitted set is kept until the next step
@@ -96,6 +110,20 @@ EXTRA_TMPCOPYUP = 1 << 72
 EXTRA_RECURSIVE_IDMAP = 1 << 73
 
 SUBDIR = "X-mount.subdir="  # mount(8)'s word
+PROGRAM = "fuse-overlayfs"  # an option of an overlay: by this program (its path), not by the kernel
+
+
+def parted(each: Mount) -> tuple[Mount, str]:
+    """A mount of the whole, and the directory in it that alone is wanted (SUBDIR), or nothing."""
+    data, _, below = each[4].partition(SUBDIR)
+    return (*each[:4], data.rstrip(","), *each[5:]), below
+
+
+def made_by_program(each: Mount) -> bool:
+    """Only the parent of a container, or whoever else stays outside, may make it: fuse.py."""
+    words = parted(each)[0][4]
+    at = words.rfind(f",{PROGRAM}=")
+    return each[2] == "overlay" and at > 0 and words[at - 1] != "\\"  # else it is a part of a path
 
 
 def mount(

@@ -65,6 +65,7 @@ class Shim:
         self._request: Any = None  # to start, until init runs
         self.launchers: list[Launcher] = []
         self.pid = 0
+        self.root_pid = 0  # whose root is the container's: launcher.py
         self.pidfd = -1
         self.started_at = 0
         self.finished_at = 0
@@ -188,6 +189,7 @@ class Shim:
             "shim_pid": os.getpid(),
             "status": self.status,
             "pid": self.pid,
+            "root_pid": self.root_pid,
             "started_at": self.started_at,
             "execs": [instance.facts() for instance in self.execs.values() if instance.note],
             "ended_execs": self.ended_execs,
@@ -227,8 +229,8 @@ class Shim:
         self.launchers.append(Launcher(self.loop, order, ended, self._begun))
 
     def _take_back(self, launcher: Launcher) -> None:
-        """What a launcher that was killed has left; one that failed has taken back its own."""
-        if launcher.killed:
+        """What a launcher that was killed has left; one that failed has mostly taken back its own."""
+        if launcher.killed or launcher.undo:
             if not self.keeps_orphans or self.status == STARTING:
                 kill_strays(self._known())
             host.run_all(launcher.undo, host.Parent(0))
@@ -241,6 +243,7 @@ class Shim:
             return
         self.started_at = time.time_ns()
         self.pid, self.pidfd, self.oom = launcher.process, launcher.pidfd, launcher.oom
+        self.root_pid = launcher.root
         self.undo = launcher.undo
         self.status = RUNNING
         if launcher.log is not None:
@@ -253,7 +256,8 @@ class Shim:
         if self.keeps_orphans:
             self._reap_orphans()
         failpoints.hit("shim.started")
-        self._send(channel, -number, "", {"pid": self.pid, "started_at": self.started_at})
+        facts = {"pid": self.pid, "root_pid": self.root_pid, "started_at": self.started_at}
+        self._send(channel, -number, "", facts)
 
     def _known(self) -> set[int]:
         """Our children by name; all others are orphans."""
@@ -271,7 +275,12 @@ class Shim:
             self.loop.call_later(REAP_SECONDS, self._reap_orphans)
 
     def _reap(self) -> None:
-        """Reap what was left to us and has ended. Ours by name are left alone."""
+        """Reap what was left to us and has ended. Ours by name are left alone.
+
+        While somebody launches, what he makes is ours and has no name yet.
+        """
+        if self.launchers:
+            return
         for pid in read_children() - self._known():
             os.waitpid(pid, os.WNOHANG)
 
@@ -497,13 +506,23 @@ def kill_strays(spared: set[int]) -> None:
     """Without a pid namespace, what init leaves behind is our child (subreaper): kill and reap it.
 
     Descendants of a killed process become our children in turn, so this ends when none is left but the
-    spared.
+    spared, and what serves the root: it ends with that, by itself.
     """
-    while children := read_children() - spared:
+    while children := {pid for pid in read_children() - spared if not _serves(pid)}:
         for pid in children:
             os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
         for pid in children:
             os.waitpid(pid, 0)
+
+
+def _serves(pid: int) -> bool:
+    """Is it a program of fuse.py's? Nothing of a container is in our own mount namespace."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+            name = file.read(16).rstrip()
+        return name == b"fuse-overlayfs" and os.path.samefile(f"/proc/{pid}/ns/mnt", "/proc/self/ns/mnt")
+    except OSError:
+        return False
 
 
 def read_children() -> set[int]:

@@ -33,7 +33,7 @@ _RIGHTS_BYTES = _socket.CMSG_SPACE(12 * 4)
 class Child:
     """State of one execution. Descriptors die with execve; `root_fd` is the container's root."""
 
-    __slots__ = ("executable", "fifo_fd", "keep", "plan", "proc_fd", "root_fd", "slots", "sock")
+    __slots__ = ("executable", "fifo_fd", "home", "keep", "plan", "proc_fd", "root_fd", "slots", "sock")
 
     def __init__(self, plan: dict[str, Any], sock: _socket.socket, slots: dict[str, int]) -> None:
         self.plan = plan
@@ -43,6 +43,7 @@ class Child:
         self.proc_fd = -1
         self.fifo_fd = -1
         self.executable = ""
+        self.home = ""  # for a process whose environment has none
         self.keep: tuple[int, ...] = ()
 
     def open_proc(self) -> int:
@@ -118,7 +119,7 @@ def failure(step: tuple[Any, ...], error: BaseException) -> StepFailed:
 def _argument(step: tuple[Any, ...]) -> str:
     if step[0] in ("mount", "mount-slot"):
         fields = step[1:] if step[0] == "mount" else step[2]
-        return str(fields[1])
+        return f'"{fields[0]}" to rootfs at "{fields[1]}"'
     first = step[1] if len(step) > 1 else ""
     if isinstance(first, (list, tuple)):
         first = first[0] if first else ""

@@ -74,7 +74,7 @@ def _check(path: str, name: str) -> None:
         text = f'exec: "{name}": stat {path}: {(error.strerror or "").lower()}'
         raise StepFailed("find", name, error.errno or errno.EIO, text) from None
     if found.st_mode & 0o170000 == 0o040000:
-        raise StepFailed("find", name, errno.EISDIR, f'exec: "{name}": is a directory')
+        raise StepFailed("find", name, errno.EISDIR, f'exec: "{name}": is a directory: permission denied')
     if not files.may_execute(path):
         raise StepFailed("find", name, errno.EACCES, f'exec: "{name}": permission denied')
 
@@ -95,6 +95,8 @@ def _exec(child: Child, args: tuple[str, ...], env: tuple[str, ...]) -> None:
         name, equals, value = item.partition("=")
         if equals:
             variables[os.fsencode(name)] = os.fsencode(value)
+    if child.home:
+        variables[b"HOME"] = os.fsencode(child.home)
     if args[0] == init.TARGET and args[1:2] == ("--",):
         args = (init.TARGET, "--", child.executable, *args[2:])
         child.executable = init.TARGET
@@ -122,9 +124,11 @@ STEPS: dict[str, Callable[..., None]] = {
     "protect": identity.protect,
     "keyring": identity.keyring,
     "root": mounting.root,
+    "root-slot": mounting.root_slot,
     "host-root": mounting.host_root,
     "chroot": mounting.chroot,
     "stage": mounting.stage,
+    "stage-slot": mounting.stage_slot,
     "secret-file": nodes.secret_file,
     "open-root": _open_root,
     "mount": mounting.mount,
@@ -151,6 +155,7 @@ STEPS: dict[str, Callable[..., None]] = {
     "scheduler": identity.scheduler,
     "io-priority": identity.io_priority,
     "personality": identity.personality,
+    "home": identity.home,
     "cwd": identity.cwd,
     "bounding": identity.bounding,
     "user": identity.user,

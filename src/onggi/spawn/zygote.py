@@ -1,8 +1,9 @@
 """The zygote: a small interpreter that has imported everything and forks a shim for each run of a container.
 
 Started by engine/interpreter.py from a read-only mount of the interpreter's file; single-threaded, not
-dumpable, in no working directory. It waits for "spawn" requests on one inherited socket and ends at its
-end of file; shims are sessions of their own and live on. It has no state: killing it loses nothing.
+dumpable, in no working directory. It waits for requests ("spawn", and "namespaces" for a container with ids
+of its own) on one inherited socket and ends at its end of file; shims are sessions of their own and live on.
+It has no state: killing it loses nothing.
 
 What is imported here is shared by all shims as long as nobody writes to it. gc.freeze() keeps the collector
 from doing so (it would touch every object's header); what a shim does use lies together (packing.py).
@@ -18,7 +19,7 @@ from _socket import socket as _Socket
 
 from onggi import jsontext as _jsontext  # noqa: F401  what launchers use, and shims do not, comes first
 from onggi.kernel import processes
-from onggi.spawn import host as _host  # noqa: F401
+from onggi.spawn import host as _host
 from onggi.spawn import join as _join  # noqa: F401
 from onggi.spawn import launch as _launch  # noqa: F401
 from onggi.spawn import packing
@@ -32,7 +33,8 @@ else:
 
 packing.fill_holes()
 
-from onggi.spawn import rehearsal, title  # noqa: E402
+from onggi.kernel.namespaces import CLONE_NEWNET, CLONE_NEWUSER  # noqa: E402
+from onggi.spawn import rehearsal, state, title  # noqa: E402
 from onggi.spawn.messages import Channel, Closed, ProtocolError  # noqa: E402
 from onggi.spawn.shim import Shim  # noqa: E402
 
@@ -74,17 +76,35 @@ def serve(channel: Channel) -> NoReturn:
     while True:
         poll.poll()
         for number, verb, body, fds in channel.receive():
-            if verb != "spawn" or len(fds) != 1:
+            if verb not in ("spawn", "namespaces") or len(fds) != 1:
                 raise ProtocolError(f"unexpected {verb!r} with {len(fds)} descriptors")
             try:
                 pid = os.fork()
             except OSError as error:
                 channel.send(-number, "os", {"errno": error.errno, "text": f"fork: {error.strerror}"})
             else:
+                if pid == 0 and verb == "namespaces":
+                    make_namespaces(channel, body, fds[0])
                 if pid == 0:
                     become_shim(channel, body, fds[0])
                 channel.send(-number, "", {"pid": pid})
             os.close(fds[0])
+
+
+def make_namespaces(channel: Channel, body: Any, fd: int) -> NoReturn:
+    """In the child: a user namespace with the maps of `body`, and a network that it owns; both are sent."""
+    try:
+        channel.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        sock = _Socket(fileno=fd)
+        try:
+            made = _host.mapped_namespaces(body["uid_map"], body["gid_map"], CLONE_NEWUSER, CLONE_NEWNET)
+            state.send(sock, ("made",), *made)
+        except OSError as error:
+            state.send(sock, ("failed", error.errno, error.strerror))
+    finally:
+        os._exit(0)
+    raise AssertionError("unreachable")
 
 
 def become_shim(channel: Channel, body: Any, fd: int) -> NoReturn:

@@ -86,6 +86,19 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     annotations: dict[str, str] | None = None
 
 
+class Kind(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a manifest or an index says that it is; those of before OCI 1.1 may not say."""
+
+    schema_version: int
+    media_type: str = ""
+    artifact_type: str | None = None
+    manifests: list[msgspec.Raw] | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.media_type or (OCI_MANIFEST if self.manifests is None else OCI_INDEX)
+
+
 class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):
     """Docker's extension of the configuration; durations in nanoseconds."""
 
@@ -149,12 +162,13 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     config: Config | None = None
     rootfs: RootFS = RootFS()
     history: list[History] | None = None
+    cache: str | None = field(name="moby.buildkit.cache.v0", default=None)  # BuildKit's inline cache
 
     def platform(self) -> Platform:
         return normal(self.os, self.architecture, self.variant or "")
 
 
-Document = TypeVar("Document", Index, Manifest, Image)
+Document = TypeVar("Document", Index, Manifest, Image, Kind)
 
 
 def decode(kind: type[Document], document: bytes, name: str) -> Document:

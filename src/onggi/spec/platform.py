@@ -24,6 +24,15 @@ ARCHITECTURES = {
     "loongarch64": "loong64",
 }
 VARIANTS = {"armhf": "v7", "armv7l": "v7", "armel": "v6", "armv6l": "v6"}
+# What a single word may be; words of two or three are taken as they are (containerd's platforms/database.go).
+_OS = """
+aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos
+"""
+_ARCHITECTURES = """
+386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32
+mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm
+"""
+KNOWN_OS, KNOWN_ARCHITECTURES = frozenset(_OS.split()), frozenset(_ARCHITECTURES.split())
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
@@ -64,9 +73,12 @@ def parse(text: str) -> Platform:
         )
     if len(parts) > 1:
         return normal(parts[0], parts[1], parts[2] if len(parts) > 2 else "")
-    if parts[0].lower() in ("linux", "windows", "darwin", "freebsd"):
+    if parts[0].lower() in KNOWN_OS:
         return normal(parts[0], host().architecture, host().variant)
-    return normal("linux", parts[0])
+    found = normal("linux", parts[0])
+    if found.architecture not in KNOWN_ARCHITECTURES:
+        raise InvalidParameter(f'"{text}": unknown operating system or architecture: invalid argument')
+    return found
 
 
 def parse_json(text: str) -> Platform:

@@ -47,11 +47,17 @@ class Reference:
 
     @property
     def familiar_name(self) -> str:
-        """The name without what Docker leaves out: debian, a/b, example.com/a/b."""
+        """The name without what Docker leaves out: debian, a/b, example.com/a/b.
+
+        Whole where the short one would be read as another: docker.io/localhost/a is not localhost/a.
+        """
         if self.domain != DEFAULT_DOMAIN:
             return self.name
         rest = self.path.removeprefix(OFFICIAL)
-        return self.path if "/" in rest else rest
+        short = self.path if "/" in rest else rest
+        if _split_domain(short) != (self.domain, self.path) or digests.is_hex64(short):
+            return self.name
+        return short
 
     @property
     def familiar(self) -> str:

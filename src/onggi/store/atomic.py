@@ -7,6 +7,7 @@ holds the old bytes or the new ones. (rename alone may leave an empty file on ex
 from __future__ import annotations
 
 import os
+import secrets
 
 from onggi import failpoints
 
@@ -27,6 +28,34 @@ def write(path: str, data: bytes, mode: int = 0o644) -> None:
         remove(temporary)
         raise
     sync_dir(os.path.dirname(path))
+
+
+class Writing:
+    """A file written piece by piece; a context manager. Without `commit` the name keeps what it had."""
+
+    def __init__(self, path: str, mode: int = 0o600) -> None:
+        """Raises OSError."""
+        self._path = path
+        self._temporary = f"{path}.{secrets.token_hex(8)}.new"
+        self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+    def __enter__(self) -> Writing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+        remove(self._temporary)
+
+    def write(self, data: bytes, /) -> None:
+        _write_all(self._fd, data)
+
+    def sync(self) -> None:
+        os.fsync(self._fd)
+
+    def commit(self) -> None:
+        """Put into place what was written and synced."""
+        os.rename(self._temporary, self._path)
+        sync_dir(os.path.dirname(self._path))
 
 
 def read(path: str, limit: int) -> bytes:

@@ -20,7 +20,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from onggi import failpoints
 from onggi.errors import Corrupt, NoSpace, TooLarge
@@ -33,11 +33,28 @@ CHUNK_BYTES = 1 << 20
 ENOSPC, EDQUOT = 28, 122
 
 
+class Elsewhere(Protocol):
+    """Blobs that are not here, but can be had: packed layers that were dropped (images/elsewhere.py)."""
+
+    def size(self, digest: str) -> int | None:
+        """Bytes; None for one that is not known."""
+
+    def local(self, digest: str) -> bool:
+        """Whether it can be had without asking another machine."""
+
+    def open(self, digest: str) -> BinaryIO | None:
+        """For reading; None for one that is not known. Raises what whoever has it says."""
+
+    def forget(self, digest: str) -> None:
+        """It is here, or nobody needs it any more."""
+
+
 class Blobs:
     """The blob store under one oci/ directory. Its methods may be called from several threads."""
 
     def __init__(self, oci_dir: str) -> None:
         """Create the layout's skeleton where it is missing. Raises OSError."""
+        self.elsewhere: Elsewhere | None = None
         self.oci_dir = oci_dir
         self.blobs_dir = f"{oci_dir}/blobs/sha256"
         self.partial_dir = f"{oci_dir}/partial"
@@ -52,26 +69,42 @@ class Blobs:
         return f"{self.blobs_dir}/{digests.check(digest)[7:]}"
 
     def exists(self, digest: str) -> bool:
-        """Whether the blob is here."""
+        """Whether the blob is here, or can be had when it is asked for."""
+        return self.held(digest) or (self.elsewhere is not None and self.elsewhere.size(digest) is not None)
+
+    def held(self, digest: str) -> bool:
+        """Whether its bytes are here."""
         return os.path.exists(self.path(digest))
+
+    def local(self, digest: str) -> bool:
+        """Whether it can be had without asking another machine."""
+        return self.held(digest) or (self.elsewhere is not None and self.elsewhere.local(digest))
 
     def size(self, digest: str) -> int:
         """Bytes of a blob. Raises Corrupt when it is missing."""
         try:
             return os.stat(self.path(digest)).st_size
         except FileNotFoundError:
-            raise _missing(digest) from None
+            size = self.elsewhere.size(digest) if self.elsewhere is not None else None
+            if size is None:
+                raise _missing(digest) from None
+            return size
 
     def open(self, digest: str, size: int | None = None) -> BinaryIO:
-        """For reading.
+        """For reading and seeking; brought, or put together, where it is elsewhere.
 
         Raises Corrupt when it is missing or does not have the size that its descriptor says.
         """
+        file: BinaryIO | None
         try:
             file = open(self.path(digest), "rb", buffering=0)
         except FileNotFoundError:
-            raise _missing(digest) from None
-        found = os.fstat(file.fileno()).st_size
+            found = self.size(digest)
+            file = self.elsewhere.open(digest) if self.elsewhere is not None else None
+            if file is None:
+                raise _missing(digest) from None
+        else:
+            found = os.fstat(file.fileno()).st_size
         if size is not None and found != size:
             file.close()
             raise Corrupt(f"blob {digest} is corrupt: it has {found} bytes, not {size}")
@@ -110,9 +143,20 @@ class Blobs:
     def remove(self, digest: str) -> int:
         """Delete a blob; returns its bytes, 0 when it was gone already."""
         path = self.path(digest)
+        if self.elsewhere is not None:
+            self.elsewhere.forget(digest)
         try:
             size = os.stat(path).st_size
             os.unlink(path)
+        except FileNotFoundError:
+            return 0
+        return size
+
+    def drop(self, digest: str) -> int:
+        """Delete the bytes of a blob that can be had again; returns how many."""
+        try:
+            size = os.stat(self.path(digest)).st_size
+            os.unlink(self.path(digest))
         except FileNotFoundError:
             return 0
         return size
@@ -192,6 +236,8 @@ class Ingest:
         digest = self.seal()
         os.rename(self.path, self._blobs.path(digest))
         self.path = ""
+        if self._blobs.elsewhere is not None:
+            self._blobs.elsewhere.forget(digest)
         failpoints.hit("blob.committed")
         return digest
 

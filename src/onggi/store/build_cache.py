@@ -1,7 +1,8 @@
 """Rows of the build cache: what is kept, under which keys it is found, and in which layers it ends.
 
 A record of kind `regular` is a step's result: its outputs name layers, which `roots` rows of the owner
-`cache:ID` keep from collection. The other kinds own a directory `build/TREE`: a context, a checkout, a
+`cache:ID` keep from collection. One of kind `exec.failed` is what a step left that failed, kept in the same
+way, under no key. The other kinds own a directory `build/TREE`: a context, a checkout, a
 download, a cache mount. Instants are nanoseconds since 1970.
 """
 
@@ -13,6 +14,7 @@ from onggi.store.database import Database
 
 COLUMNS = "id, kind, state, tree, description, created_at, used_at, uses, size, boot, record"
 REGULAR = "regular"
+FAILED = "exec.failed"
 
 
 class CacheRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,11 @@ def total(database: Database) -> int:
 
 def set_state(database: Database, record_id: str, state: str) -> None:
     database.write("UPDATE cache SET state = ? WHERE id = ?", state, record_id)
+
+
+def reopen(database: Database, record_id: str, boot: str) -> None:
+    """A directory that was whole is changed again."""
+    database.write("UPDATE cache SET state = 'making', boot = ? WHERE id = ?", boot, record_id)
 
 
 def set_size(database: Database, record_id: str, size: int) -> None:

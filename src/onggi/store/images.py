@@ -10,11 +10,14 @@ import msgspec
 
 from onggi.store.database import Database
 
-COLUMNS = "id, manifest, parent_id, created_at, tagged_at, used_at"
+COLUMNS = "id, manifest, parent_id, created_at, tagged_at, used_at, kind"
+IMAGE, ARTIFACT = "image", "artifact"
 
 
 class ImageRow(msgspec.Struct, frozen=True):
-    """`id` is the digest of the configuration; instants in nanoseconds since 1970, 0 for never."""
+    """`id` is the digest of the configuration, of an artifact that of its manifest; instants in nanoseconds
+    since 1970, 0 for never.
+    """
 
     id: str
     manifest: str
@@ -22,14 +25,18 @@ class ImageRow(msgspec.Struct, frozen=True):
     created_at: int
     tagged_at: int
     used_at: int = 0
+    kind: str = IMAGE
 
 
 class NameRow(msgspec.Struct, frozen=True):
-    """`digest` is that of the manifest that the name stood for when it was given."""
+    """`digest` is that of the manifest that the name stood for when it was given. Where the name stands for
+    an index, `target` is that, and `image_id` the image of it that is meant when no platform is named.
+    """
 
     name: str
     image_id: str
     digest: str
+    target: str = ""
 
 
 class LayerRow(msgspec.Struct, frozen=True):
@@ -48,8 +55,10 @@ class LayerRow(msgspec.Struct, frozen=True):
 def insert(database: Database, row: ImageRow, *, chain_ids: list[str], blobs: list[str]) -> None:
     """Add an image with its layers, bottom first, and its blobs; one that is there already stays as it is."""
     with database.transaction():
-        sql = f"INSERT OR IGNORE INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
-        values = (row.id, row.manifest, row.parent_id, row.created_at, row.tagged_at, row.used_at)
+        sql = f"INSERT OR IGNORE INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        values = (
+            row.id, row.manifest, row.parent_id, row.created_at, row.tagged_at, row.used_at, row.kind
+        )  # fmt: skip
         if not database.write(sql, *values):
             used(database, row.id, row.used_at)
             return
@@ -80,8 +89,28 @@ def by_prefix(database: Database, prefix: str) -> list[str]:
 
 
 def by_manifest(database: Database, digest: str) -> str | None:
-    """The image whose manifest has this digest."""
-    row = database.one("SELECT id FROM images WHERE manifest = ?", digest)
+    """The image whose manifest has this digest, in whichever index."""
+    sql = (
+        "SELECT id FROM images WHERE manifest = ?1"
+        " UNION ALL SELECT image_id FROM members WHERE manifest = ?1 LIMIT 1"
+    )
+    row = database.one(sql, digest)
+    return row[0] if row else None
+
+
+def by_manifest_prefix(database: Database, prefix: str) -> list[str]:
+    """Two images at most, of which a manifest or an index begins with `prefix`."""
+    sql = (
+        "SELECT id FROM images WHERE manifest >= ?1 AND manifest < ?2"
+        " UNION SELECT image_id FROM members WHERE manifest >= ?1 AND manifest < ?2"
+        " UNION SELECT image_id FROM names WHERE target >= ?1 AND target < ?2 LIMIT 2"
+    )
+    return [row[0] for row in database.read(sql, prefix, prefix + "g")]
+
+
+def leader(database: Database, target: str) -> str | None:
+    """The image that the names of an index mean."""
+    row = database.one("SELECT image_id FROM names WHERE target = ? LIMIT 1", target)
     return row[0] if row else None
 
 
@@ -103,7 +132,8 @@ def set_name(database: Database, row: NameRow, tagged_at: int) -> str | None:
     """Give a name, taking it from whatever had it; returns the id that lost it."""
     with database.transaction():
         before = find_name(database, row.name)
-        database.write("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", row.name, row.image_id, row.digest)
+        sql = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)"
+        database.write(sql, row.name, row.image_id, row.digest, row.target)
         database.write("UPDATE images SET tagged_at = ? WHERE id = ?", tagged_at, row.image_id)
         return before if before != row.image_id else None
 
@@ -119,16 +149,25 @@ def find_name(database: Database, name: str) -> str | None:
     return row[0] if row else None
 
 
+def get_name(database: Database, name: str) -> NameRow | None:
+    """The row of a canonical name."""
+    row = database.one("SELECT name, image_id, digest, target FROM names WHERE name = ?", name)
+    return NameRow(*row) if row else None
+
+
 def names(database: Database, image_id: str = "") -> list[NameRow]:
-    """The names of one image, or all, sorted."""
-    sql = "SELECT name, image_id, digest FROM names WHERE ?1 = '' OR image_id = ?1 ORDER BY name"
-    return [NameRow(*row) for row in database.read(sql, image_id)]
+    """All names, or those that keep one image: its own, and those of indexes that it is in; sorted."""
+    if image_id:
+        sql = "SELECT name, image_id, digest, target FROM holders WHERE held = ? ORDER BY name"
+        return [NameRow(*row) for row in database.read(sql, image_id)]
+    listed = database.read("SELECT name, image_id, digest, target FROM names ORDER BY name")
+    return [NameRow(*row) for row in listed]
 
 
 def names_with_blob(database: Database, digest: str) -> list[str]:
     """The names by digest of the images that need a blob: their repositories have it."""
     sql = (
-        "SELECT DISTINCT n.name FROM names n JOIN blobs b ON b.image_id = n.image_id"
+        "SELECT DISTINCT n.name FROM holders n JOIN blobs b ON b.image_id = n.held"
         " WHERE b.digest = ? AND n.name LIKE '%@%' ORDER BY n.name"
     )
     return [row[0] for row in database.read(sql, digest)]
@@ -146,6 +185,12 @@ def get_layer(database: Database, chain_id: str) -> LayerRow | None:
         "SELECT chain_id, parent, diff_id, blob, size FROM layers WHERE chain_id = ?", chain_id
     )
     return LayerRow(*row) if row else None
+
+
+def chain_with(database: Database, diff_id: str) -> str | None:
+    """The chain id of some layer that unpacks to this; they have the same files."""
+    row = database.one("SELECT chain_id FROM layers WHERE diff_id = ?", diff_id)
+    return row[0] if row else None
 
 
 def set_layer_blob(database: Database, chain_id: str, blob: str) -> None:
@@ -182,8 +227,22 @@ def blobs(database: Database, image_id: str) -> list[str]:
 
 def known_blobs(database: Database) -> set[str]:
     """Every blob that some image, or another owner, needs."""
-    rows = database.read("SELECT digest FROM blobs UNION SELECT target FROM roots WHERE kind = 'blob'")
+    rows = database.read(
+        "SELECT digest FROM blobs UNION SELECT blob FROM indexes"
+        " UNION SELECT target FROM roots WHERE kind = 'blob'"
+    )
     return {row[0] for row in rows}
+
+
+def unneeded_blobs(database: Database, digests: list[str]) -> list[str]:
+    """Those of the digests that known_blobs() does not have; costs little however many images there are."""
+    rows = database.read(
+        "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT digest FROM blobs)"
+        " AND value NOT IN (SELECT blob FROM indexes)"
+        " AND value NOT IN (SELECT target FROM roots WHERE kind = 'blob')",
+        msgspec.json.encode(digests).decode(),
+    )
+    return [row[0] for row in rows]
 
 
 def orphan_layers(database: Database) -> list[LayerRow]:
@@ -210,6 +269,11 @@ def orphan_layers(database: Database) -> list[LayerRow]:
 def delete_layer(database: Database, chain_id: str) -> None:
     """Forget a layer."""
     database.write("DELETE FROM layers WHERE chain_id = ?", chain_id)
+
+
+def drop_active(database: Database, key: str) -> None:
+    """Forget a container's snapshot, and with it what it stands on; only inside what is taken back."""
+    database.write("DELETE FROM snapshots WHERE key = ? AND kind = 'active'", key)
 
 
 def sharing(database: Database) -> dict[str, int]:

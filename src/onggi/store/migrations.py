@@ -4,9 +4,17 @@
     images      id (config digest), manifest digest       one row for each image that the engine knows
                  |-- parent_id        built or committed from (Docker's ParentId); null for a loaded one
                  |-- used_at          when it came, or when a container of it was last started or ended
+                 |-- kind             'image', or 'artifact': then the id is the manifest's digest
     names       name (canonical reference) -> image_id    docker.io/library/debian:12, or name@sha256:...
+                 |-- target           the index that the name stands for; '' where it is one manifest
+    indexes     (digest, blob)                            what an index needs besides its images: itself,
+                                                          those in it, attestations; while it has a name
+    members     (digest, manifest) -> image_id            the images of an index that are here
+    holders     name -> image_id                          a view: every image that a name keeps
     blobs       (image_id, digest)                        of each image: manifest, configuration, layers
     stacks      (image_id, position) -> chain_id          the layers of each image, bottom first
+    elsewhere   digest -> size, name                      packed layers that only a registry has now
+    image_mounts  image_id -> uses                        images mounted for the host's programs
     layers      chain_id, also the key of its snapshot    an unpacked layer
                  |-- diff_id, parent (chain id), size     bytes unpacked; blob: the packed form that came
     snapshots   key -> id (the short directory name)      the owner row of each directory in snapshots/
@@ -15,11 +23,16 @@
     volumes     name -> record
     networks    id, name unique -> record
     endpoints   id -> record                              a container's place in a network
+    secrets     id, (kind secret|config, name) unique     what is sealed in it: sealing.py
     roots       (owner, kind, target)                     what else gc must keep: a build cache, a lease
     cache       id, kind, state -> record                 the build cache: a step's result, or a directory
                  |-- tree (the directory below build/), size on disk, boot (until its files are synced)
     cache_keys  key -> record_id                          every key under which a result is found
+    id_ranges   owner (container id) -> first, count      ids of the host for one user namespace
+    projects    owner (container id, volume/NAME) -> id, bytes      a disk quota of the file system
     cache_outputs (record_id, output) -> chain_id         the layers that a result ends in; '' is no layer
+    build_history ref -> record                           builds by BuildKit's door; ended_at 0: it runs
+    build_history_blobs (ref, digest) -> data             what a record names: logs, provenance, manifests
 
 A step is never edited once released: a change is a new step at the end, with a test that opens the old file.
 """
@@ -162,4 +175,111 @@ CREATE TABLE cache_outputs (
 CREATE INDEX cache_outputs_chain ON cache_outputs (chain_id);
 """
 
-STEPS: tuple[str, ...] = (FIRST, LAST_USE, BUILD_CACHE)
+SECRETS = """
+CREATE TABLE secrets (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('secret', 'config')),
+    name TEXT NOT NULL,
+    record BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (kind, name)
+) WITHOUT ROWID;
+"""
+
+PLATFORMS = """
+ALTER TABLE images ADD COLUMN kind TEXT NOT NULL DEFAULT 'image';
+ALTER TABLE names ADD COLUMN target TEXT NOT NULL DEFAULT '';
+CREATE INDEX names_target ON names (target);
+
+CREATE TABLE indexes (
+    digest TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    PRIMARY KEY (digest, blob)
+) WITHOUT ROWID;
+
+CREATE TABLE members (
+    digest TEXT NOT NULL,
+    manifest TEXT NOT NULL,
+    image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    PRIMARY KEY (digest, manifest)
+) WITHOUT ROWID;
+CREATE INDEX members_image ON members (image_id);
+
+CREATE VIEW holders AS
+    SELECT name, image_id AS held, image_id, digest, target FROM names
+    UNION
+    SELECT n.name, m.image_id AS held, n.image_id, n.digest, n.target
+    FROM names n JOIN members m ON m.digest = n.target WHERE n.target != '';
+"""
+
+ID_RANGES = """
+CREATE TABLE id_ranges (
+    owner TEXT PRIMARY KEY,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+IMAGE_MOUNTS = """
+CREATE TABLE image_mounts (
+    image_id TEXT PRIMARY KEY,
+    uses INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+ELSEWHERE = """
+CREATE TABLE elsewhere (
+    digest TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    name TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+BUILD_HISTORY = """
+CREATE TABLE build_history (
+    ref TEXT PRIMARY KEY,
+    begun_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    pinned INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    record BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE build_history_blobs (
+    ref TEXT NOT NULL REFERENCES build_history (ref) ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (ref, digest)
+);
+CREATE INDEX build_history_blobs_digest ON build_history_blobs (digest);
+"""
+
+# A container that asked for none said "runc", and was run by the engine's own runtime.
+OWN_RUNTIME = """
+UPDATE containers
+SET record = CAST(json_set(CAST(record AS TEXT), '$.host_config.Runtime', 'onggi') AS BLOB)
+WHERE json_extract(CAST(record AS TEXT), '$.host_config.Runtime') IN ('runc', 'io.containerd.runc.v2');
+"""
+
+PROJECTS = """
+CREATE TABLE projects (
+    owner TEXT PRIMARY KEY,
+    id INTEGER NOT NULL UNIQUE,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (
+    FIRST,
+    LAST_USE,
+    BUILD_CACHE,
+    SECRETS,
+    PLATFORMS,
+    ID_RANGES,
+    IMAGE_MOUNTS,
+    ELSEWHERE,
+    BUILD_HISTORY,
+    OWN_RUNTIME,
+    PROJECTS,
+)

@@ -19,6 +19,7 @@ from collections import deque
 
 from onggi import failpoints
 
+_NAME_CHARS = 60
 MOST_WAITING = 64  # who removes faster than the disk deletes waits for it again
 
 
@@ -45,7 +46,8 @@ class Trash:
 
     def move(self, path: str) -> str | None:
         """Rename a file or directory here; its new path, or None when there was nothing."""
-        target = f"{self.path}/{os.path.basename(path)}.{secrets.token_hex(4)}"
+        name = os.path.basename(path)[:_NAME_CHARS]  # a name may be as long as the file system allows
+        target = f"{self.path}/{name}.{secrets.token_hex(8)}"
         try:
             os.rename(path, target)
         except FileNotFoundError:

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Sequence
 
 import msgspec
 
@@ -33,12 +34,14 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
     shared_bytes: int
 
 
-def copy(source_fd: int, target_fd: int, *, top: bool = True) -> Copied:
+def copy(source_fd: int, target_fd: int, *, top: bool = True, layers: Sequence[int] = ()) -> Copied:
     """Copy what is below one directory into another, and with `top` the directory's own facts.
 
-    Raises OSError; the target then holds a part.
+    `layers` are directories that an overlay shows joined as the source: overlayfs does not share blocks with
+    other file systems, but the file in the layer is the same inode, and does. Raises OSError; the target then
+    holds a part.
     """
-    return _Copy(source_fd, target_fd).run(top=top)
+    return _Copy(source_fd, target_fd, layers).run(top=top)
 
 
 def facts(source_fd: int, target_fd: int) -> None:
@@ -60,9 +63,10 @@ class _Copy:
     """One copy on its way: directories are opened anew from the tops, so depth costs neither stack nor
     descriptors."""
 
-    def __init__(self, source_fd: int, target_fd: int) -> None:
+    def __init__(self, source_fd: int, target_fd: int, layers: Sequence[int]) -> None:
         self.source = source_fd
         self.target = target_fd
+        self.layers = layers
         self.links: dict[tuple[int, int], str] = {}
         self.entries = self.bytes = self.shared = 0
 
@@ -105,7 +109,7 @@ class _Copy:
                 os.mkdir(name, 0o700, dir_fd=target)
                 found.append(f"{path}/{name}")
             elif not self._linked(target, name, status, f"{path}/{name}"):
-                self._one(source, target, name, status)
+                self._one(source, target, name, status, path)
         return found
 
     def _linked(self, target: int, name: str, status: os.stat_result, path: str) -> bool:
@@ -119,10 +123,10 @@ class _Copy:
         self.links[key] = path
         return False
 
-    def _one(self, source: int, target: int, name: str, status: os.stat_result) -> None:
+    def _one(self, source: int, target: int, name: str, status: os.stat_result, path: str) -> None:
         mode = status.st_mode
         if stat.S_ISREG(mode):
-            self._file(source, target, name)
+            self._file(source, target, name, path)
         elif stat.S_ISLNK(mode):
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
             os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
@@ -132,15 +136,18 @@ class _Copy:
             os.mknod(name, mode, status.st_rdev, dir_fd=target)
             os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
             os.chmod(name, stat.S_IMODE(mode), dir_fd=target)
+            os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target)
 
-    def _file(self, source: int, target: int, name: str) -> None:
+    def _file(self, source: int, target: int, name: str, path: str) -> None:
         flags = os.O_NOFOLLOW | os.O_CLOEXEC
         from_fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | flags, dir_fd=source)
         try:
             to_fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o600, dir_fd=target)
             try:
                 size = os.fstat(from_fd).st_size
-                shared = bool(size) and _share(from_fd, to_fd)
+                shared = bool(size) and (
+                    self._share_layers(from_fd, to_fd, f"{path}/{name}") or _share(from_fd, to_fd)
+                )
                 if size and not shared:
                     _content(from_fd, to_fd, size)
                 self.bytes += size
@@ -150,6 +157,28 @@ class _Copy:
                 os.close(to_fd)
         finally:
             os.close(from_fd)
+
+    def _share_layers(self, source: int, target: int, path: str) -> bool:
+        """Share the blocks of the layer's file; where that is refused once, it is not asked for again."""
+        for layer in self.layers:
+            try:
+                fd = openat2(layer, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, resolve=_RESOLVE)
+            except OSError:  # it is in another layer, or is something else there
+                continue
+            try:
+                if _is_same(os.fstat(fd), os.fstat(source)):
+                    shared = _share(fd, target)
+                    self.layers = self.layers if shared else ()
+                    return shared
+            finally:
+                os.close(fd)
+        return False
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Is it the inode that overlayfs shows? Documentation/filesystems/overlayfs.rst, "Inode properties"."""
+    keys = ("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode")
+    return stat.S_ISREG(one.st_mode) and all(getattr(one, key) == getattr(other, key) for key in keys)
 
 
 def _share(source: int, target: int) -> bool:

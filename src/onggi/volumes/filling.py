@@ -10,10 +10,14 @@ stays his. Failpoints: volume.filling, volume.filled, volume.entry-moved. Blocki
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from onggi import failpoints
+from onggi.errors import NoSpace
+from onggi.kernel.acting import within_quotas
 from onggi.kernel.files import rename_new
 from onggi.paths import Paths
 from onggi.store.trash import delete_tree
@@ -30,8 +34,28 @@ def is_empty(directory_fd: int) -> bool:
 def fill(paths: Paths, name: str, write: Callable[[int], object]) -> None:
     """Have `write` fill a directory (a descriptor), and make that the volume's content.
 
-    Raises what `write` raises: then the volume is as it was.
+    Raises NoSpace, and what `write` raises: then the volume is as it was.
     """
+    with _named(name), within_quotas():
+        _fill(paths, name, write)
+    failpoints.hit("volume.filled")
+    finish(paths, name)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """A full disk is told of with the volume, not with the file that happened to be the last."""
+    try:
+        yield
+    except NoSpace as error:
+        raise NoSpace(f"fill volume {name}: {error.message}") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NoSpace(f"fill volume {name}: {os.strerror(error.errno).lower()}") from error
+
+
+def _fill(paths: Paths, name: str, write: Callable[[int], object]) -> None:
     filling = f"{paths.volumes_dir}/{name}/_filling"
     delete_tree(filling)
     os.mkdir(filling, 0o755)
@@ -47,8 +71,6 @@ def fill(paths: Paths, name: str, write: Callable[[int], object]) -> None:
         delete_tree(filling)
         raise
     os.rename(filling, f"{paths.volumes_dir}/{name}/_filled")
-    failpoints.hit("volume.filled")
-    finish(paths, name)
 
 
 def finish(paths: Paths, name: str) -> None:
@@ -62,6 +84,7 @@ def finish(paths: Paths, name: str) -> None:
     try:
         data_fd = os.open(paths.volume_data(name), _FLAGS)
         try:
+            before = os.fstat(filled_fd)  # to move entries away is to change it
             for entry in os.listdir(filled_fd):
                 try:
                     rename_new(entry, filled_fd, data_fd)
@@ -69,6 +92,7 @@ def finish(paths: Paths, name: str) -> None:
                     continue
                 failpoints.hit("volume.entry-moved")
             copying.facts(filled_fd, data_fd)
+            os.utime(data_fd, ns=(before.st_atime_ns, before.st_mtime_ns))
         finally:
             os.close(data_fd)
     finally:

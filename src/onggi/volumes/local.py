@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 
 from onggi.errors import InvalidParameter, System
 from onggi.paths import Paths
-from onggi.store.trash import Trash
+from onggi.store.trash import Trash, delete_tree
 from onggi.volumes import mounting
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -28,7 +29,9 @@ def check_name(name: str) -> None:
         raise InvalidParameter(
             f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
         )
-    if _NAME.fullmatch(name) is None or len(name) > _NAME_BYTES:
+    if len(name) > _NAME_BYTES and _NAME.fullmatch(name):
+        raise InvalidParameter(f"create {name}: volume name is too long: {len(name)} bytes of {_NAME_BYTES}")
+    if _NAME.fullmatch(name) is None:
         raise InvalidParameter(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. '
@@ -36,10 +39,15 @@ def check_name(name: str) -> None:
         )
 
 
-def make(paths: Paths, name: str) -> str:
-    """Make the volume's directory where it lacks; returns the path of its data."""
+def make(paths: Paths, name: str, when_new: Callable[[str], None] = lambda _: None) -> str:
+    """Make the volume's directory where it lacks; returns the path of its data.
+
+    `when_new` is told of the directory before anything is in it.
+    """
     directory = f"{paths.volumes_dir}/{name}"
     os.makedirs(directory, mode=0o701, exist_ok=True)
+    if not os.path.lexists(paths.volume_data(name)):
+        when_new(directory)
     data = paths.volume_data(name)
     try:
         os.mkdir(data, 0o755)
@@ -63,9 +71,15 @@ def move_away(paths: Paths, name: str) -> str | None:
 
 
 def rename(paths: Paths, name: str, new: str) -> None:
-    """Give the volume's directory another name; done already is no fault."""
-    if not os.path.isdir(f"{paths.volumes_dir}/{new}"):
+    """Give the volume's directory another name; done already is no fault.
+
+    A directory that no row owns may be in the way: it goes, for the volume's own content is the other one.
+    """
+    if os.path.isdir(f"{paths.volumes_dir}/{name}"):
+        away = move_away(paths, new)
         os.rename(f"{paths.volumes_dir}/{name}", f"{paths.volumes_dir}/{new}")
+        if away is not None:
+            delete_tree(away)
 
 
 def names(paths: Paths) -> list[str]:

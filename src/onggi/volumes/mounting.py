@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from urllib.parse import urlsplit
 
 from onggi.errors import InvalidParameter, System
 from onggi.kernel import mounts as k
@@ -44,17 +45,34 @@ _BIND_FLAGS = k.MS_RDONLY | k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC | k.MS_NOATIM
 
 def check(name: str, options: dict[str, str]) -> None:
     """Raises InvalidParameter in dockerd's words for options that make no mount."""
-    for option in options:
+    for option, value in options.items():
         if option not in OPTIONS:
             raise InvalidParameter(f'create {name}: invalid option: "{option}"')
-    if options.get("size"):
-        raise InvalidParameter(f"create {name}: quota size requested but no quota support")
+        if "\0" in value:
+            raise InvalidParameter(f"create {name}: option {option} holds a null byte: {value!r}")
+    if options.get("type") == "cifs":
+        _refuse_port(name, options.get("device", ""))
     for option, needed in _NEEDS.items():
         for other in needed if option in options else ():
-            if not options.get(other):
+            if other not in options:
                 raise InvalidParameter(f'create {name}: missing required option: "{other}"')
     if "remount" in options.get("o", "").split(","):
         raise InvalidParameter(f'create {name}: invalid option: "remount"')
+
+
+def _refuse_port(name: str, device: str) -> None:
+    """The kernel's cifs takes a port as an option, not in the address."""
+    try:
+        port = urlsplit(device).port
+    except ValueError as error:
+        raise InvalidParameter(f"create {name}: error parsing mount device url: {error}") from None
+    if port is not None:
+        raise InvalidParameter(f"create {name}: port not allowed in CIFS device URL, include 'port' in 'o='")
+
+
+def is_mount(options: dict[str, str]) -> bool:
+    """Do these options make a mount? Empty ones, which Compose files hold, make none."""
+    return bool(options.get("type") or options.get("device"))
 
 
 def mount(paths: Paths, name: str, options: dict[str, str]) -> None:
@@ -122,7 +140,9 @@ def with_address(data: str) -> str:
         key, _, value = word.partition("=")
         if key == "addr" and value:
             try:
-                found = socket.getaddrinfo(value, None, type=socket.SOCK_STREAM)[0][4][0]
+                answers = socket.getaddrinfo(value, None, type=socket.SOCK_STREAM)
+                # IPv4 first, as Go's net.ResolveIPAddr and so dockerd
+                found = min(answers, key=lambda answer: answer[0] != socket.AF_INET)[4][0]
             except socket.gaierror as error:
                 raise OSError(errno.EHOSTUNREACH, f"error resolving {value}: {error.strerror}") from None
             words[index] = f"addr={found}"

@@ -7,6 +7,7 @@ from msgspec import field
 from onggi.wire.base import ZERO_TIME, Wire
 from onggi.wire.images import DriverData, HealthConfig, OCIDescriptor
 from onggi.wire.networks import EndpointSettings, NetworkingConfig, PortBinding
+from onggi.wire.secrets import ConfigReference, SecretReference
 
 
 class HostConfigBlkioWeightDevice(Wire, frozen=True, kw_only=True):
@@ -126,7 +127,18 @@ class Mount(Wire, frozen=True, kw_only=True):
 
 
 class HostConfig(Wire, frozen=True, kw_only=True):
-    OMIT = ("init", "mounts", "annotations", "storage_opt", "tmpfs", "sysctls", "runtime")
+    OMIT = (
+        "init",
+        "mounts",
+        "annotations",
+        "storage_opt",
+        "tmpfs",
+        "sysctls",
+        "runtime",
+        "secrets",
+        "configs",
+        "security_learn",
+    )
     NULL = (
         "binds",
         "volumes_from",
@@ -212,6 +224,9 @@ class HostConfig(Wire, frozen=True, kw_only=True):
     isolation: str = field(name="Isolation", default="")
     masked_paths: list[str] | None = field(name="MaskedPaths", default=None)  # None: the default ones
     readonly_paths: list[str] | None = field(name="ReadonlyPaths", default=None)
+    secrets: list[SecretReference] = field(name="Secrets", default_factory=list)  # these two are ours alone
+    configs: list[ConfigReference] = field(name="Configs", default_factory=list)
+    security_learn: bool = field(name="SecurityLearn", default=False)  # ours alone
 
 
 class ContainerConfig(Wire, frozen=True, kw_only=True):
@@ -424,6 +439,10 @@ class ContainerUpdateRequest(HostConfig, frozen=True, kw_only=True):
     # Ours, beyond Docker's API: ports to publish, and "80/tcp" or "8080:80/tcp" to withdraw.
     publish_add: dict[str, list[PortBinding] | None] = field(name="PublishAdd", default_factory=dict)
     publish_rm: list[str] = field(name="PublishRm", default_factory=list)
+    # And limits of bandwidth, "10mbit", "0" for none, of one network of the container or of all.
+    bandwidth_in: str | None = field(name="BandwidthIn", default=None)
+    bandwidth_out: str | None = field(name="BandwidthOut", default=None)
+    bandwidth_network: str = field(name="BandwidthNetwork", default="")
 
 
 class ContainerUpdateResponse(Wire, frozen=True, kw_only=True):

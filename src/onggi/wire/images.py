@@ -42,6 +42,16 @@ class DistributionInspect(Wire, frozen=True, kw_only=True):
     platforms: list[OCIPlatform] = field(name="Platforms", default_factory=list)
 
 
+class SearchResult(Wire, frozen=True, kw_only=True):
+    """One line of GET /images/search, and of a registry's /v1/search."""
+
+    star_count: int = field(name="star_count", default=0)
+    is_official: bool = field(name="is_official", default=False)
+    name: str = field(name="name", default="")
+    is_automated: bool = field(name="is_automated", default=False)
+    description: str = field(name="description", default="")
+
+
 class HealthConfig(Wire, frozen=True, kw_only=True):
     OMIT = ("test", "interval", "timeout", "retries", "start_period", "start_interval")
 
@@ -211,6 +221,15 @@ class ImageDifference(Wire, frozen=True, kw_only=True):
     facts: list[str] = field(name="Facts", default_factory=list)
     old_size: int = field(name="OldSize", default=-1)
     new_size: int = field(name="NewSize", default=-1)
+
+
+class ImageMount(Wire, frozen=True, kw_only=True):
+    """Ours alone: an image that is mounted for the host's programs."""
+
+    id: str = field(name="Id", default="")
+    path: str = field(name="Path", default="")
+    repo_tags: list[str] = field(name="RepoTags", default_factory=list)
+    uses: int = field(name="Uses", default=0)
 
 
 class ImagePrunePlan(Wire, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from msgspec import field
 
 from onggi.wire.base import Wire
 from onggi.wire.containers import ContainerSummary
-from onggi.wire.images import ImageSummary
+from onggi.wire.images import ImageDeleteResponseItem, ImageSummary
 from onggi.wire.volumes import Volume
 
 
@@ -110,8 +110,15 @@ class AddressPool(Wire, frozen=True, kw_only=True):
     size: int = field(name="Size", default=0)
 
 
+class DeviceInfo(Wire, frozen=True, kw_only=True):
+    """A device that containers may ask for by name."""
+
+    source: str = field(name="Source", default="")
+    id: str = field(name="ID", default="")
+
+
 class SystemInfo(Wire, frozen=True, kw_only=True):
-    OMIT = ("default_address_pools",)
+    OMIT = ("default_address_pools", "discovered_devices")
     NULL = ("driver_status", "warnings")
 
     id: str = field(name="ID", default="")
@@ -173,6 +180,7 @@ class SystemInfo(Wire, frozen=True, kw_only=True):
     default_address_pools: list[AddressPool] = field(name="DefaultAddressPools", default_factory=list)
     warnings: list[str] = field(name="Warnings", default_factory=list)
     cdi_spec_dirs: list[str] = field(name="CDISpecDirs", default_factory=list)
+    discovered_devices: list[DeviceInfo] = field(name="DiscoveredDevices", default_factory=list)
 
 
 class BuildCache(Wire, frozen=True, kw_only=True):
@@ -208,6 +216,17 @@ class BuildPruneResponse(Wire, frozen=True, kw_only=True):
     """Answer of POST /build/prune."""
 
     caches_deleted: list[str] | None = field(name="CachesDeleted", default=None)
+    space_reclaimed: int = field(name="SpaceReclaimed", default=0)
+
+
+class SystemPrunePlan(Wire, frozen=True, kw_only=True):
+    """Answer of GET /system/prune: what a prune of everything would remove. Onggi's own."""
+
+    containers_deleted: list[str] = field(name="ContainersDeleted", default_factory=list)
+    networks_deleted: list[str] = field(name="NetworksDeleted", default_factory=list)
+    volumes_deleted: list[str] = field(name="VolumesDeleted", default_factory=list)
+    images_deleted: list[ImageDeleteResponseItem] = field(name="ImagesDeleted", default_factory=list)
+    caches_deleted: list[str] = field(name="CachesDeleted", default_factory=list)
     space_reclaimed: int = field(name="SpaceReclaimed", default=0)
 
 

@@ -16,15 +16,16 @@ class Volume(Wire, frozen=True, kw_only=True):
     OMIT = ("created_at", "status", "cluster_volume", "usage_data")
     NULL = ("labels", "options")
 
-    name: str = field(name="Name", default="")
-    driver: str = field(name="Driver", default="")
-    mountpoint: str = field(name="Mountpoint", default="")
-    created_at: str = field(name="CreatedAt", default="")
-    status: dict[str, dict[str, object]] = field(name="Status", default_factory=dict)
-    labels: dict[str, str] = field(name="Labels", default_factory=dict)
-    scope: str = field(name="Scope", default="local")
+    # in the order of moby's struct, which is what clients print
     cluster_volume: dict[str, object] | None = field(name="ClusterVolume", default=None)
+    created_at: str = field(name="CreatedAt", default="")
+    driver: str = field(name="Driver", default="")
+    labels: dict[str, str] = field(name="Labels", default_factory=dict)
+    mountpoint: str = field(name="Mountpoint", default="")
+    name: str = field(name="Name", default="")
     options: dict[str, str] = field(name="Options", default_factory=dict)
+    scope: str = field(name="Scope", default="local")
+    status: dict[str, dict[str, object]] = field(name="Status", default_factory=dict)
     usage_data: VolumeUsageData | None = field(name="UsageData", default=None)
 
 

@@ -190,7 +190,8 @@ def test_disk_usage_in_the_forms_of_its_versions(onggi: Engine) -> None:
     assert set(old) == {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"}
     assert {"ImageUsage", "Images"} <= set(both)
     assert set(new) == {"ImageUsage", "ContainerUsage", "VolumeUsage", "BuildCacheUsage"}
-    assert new["ImageUsage"]["TotalSize"] == old["LayersSize"]
+    # the database is in it, which may grow at any moment
+    assert new["ImageUsage"]["TotalSize"] == pytest.approx(old["LayersSize"], rel=0.01)
     assert len(new["ImageUsage"]["Items"]) == new["ImageUsage"]["TotalCount"] == len(old["Images"])
     assert "Items" not in both["ImageUsage"]
     assert set(onggi.api("GET", "/system/df?type=volume")) == {"VolumeUsage"}

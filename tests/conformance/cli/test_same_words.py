@@ -8,6 +8,7 @@ help texts (ours are our own), `version` and the client's part of `info`.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -288,3 +289,18 @@ def test_life(clients: Clients) -> None:
         assert run(client, "commit", "-m", "words", "other", "made:by")[0] == 0
         assert run(client, "rmi", "made:by")[0] == 0
         assert run(client, "rm", "-f", "other") == (0, "other\n", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["", ":::", "/b:", ":/b", "/b::", "a:::/b", "/a:/b::", "/a:/b:", "/a:/b:ro:", "/a:/b:ro:z", "~/x:/b", "~root:/b", "b/c:/d"],
+)  # fmt: skip
+def test_words_of_v_that_are_refused(clients: Clients, words: str) -> None:
+    clients.same("create", "-v", words, BUSYBOX)
+
+
+@pytest.mark.parametrize(
+    "line", ["rm ''", "rm none", "inspect none kept", "create --label =x", "create --opt foo oo", "ls -f foo", "ls x", "prune x"]
+)  # fmt: skip
+def test_refusals_of_volume_commands(clients: Clients, line: str) -> None:
+    clients.same("volume", *shlex.split(line))

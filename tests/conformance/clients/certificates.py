@@ -17,11 +17,11 @@ def authority(directory: Path, name: str = "ca") -> Path:
     return directory / f"{name}.pem"
 
 
-def certificate(ca: Path, directory: Path, purpose: str) -> Path:
+def certificate(ca: Path, directory: Path, purpose: str, names: str = "IP:127.0.0.1,DNS:localhost") -> Path:
     """cert.pem, key.pem and a copy of the authority's ca.pem; `purpose` is serverAuth or clientAuth."""
     directory.mkdir(parents=True, exist_ok=True)
     request, extensions = directory / "request.pem", directory / "extensions"
-    extensions.write_text(f"extendedKeyUsage={purpose}\nsubjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    extensions.write_text(f"extendedKeyUsage={purpose}\nsubjectAltName={names}\n")
     _openssl(
         "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
         "-subj", f"/CN={purpose}", "-keyout", str(directory / "key.pem"), "-out", str(request),

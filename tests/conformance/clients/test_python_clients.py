@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import tarfile
@@ -184,9 +185,8 @@ async def test_aiodocker(engine: Engine) -> None:
             "job", {"Image": BUSYBOX, "Cmd": SERVE, "HostConfig": host}
         )
         await made.start()
-        async for line in made.log(stdout=True, follow=True):
-            assert line == "ready\n"
-            break
+        async with contextlib.aclosing(made.log(stdout=True, follow=True)) as lines:
+            assert await anext(lines) == "ready\n"
         run = await made.exec(["sh", "-c", "read line; echo got $line"], stdin=True)
         async with run.start(detach=False) as stream:
             await stream.write_in(b"it\n")

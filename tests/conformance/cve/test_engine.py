@@ -231,3 +231,41 @@ def test_cve_2022_36109_the_own_group_is_among_the_groups(room: Path) -> None:
 
     own = "dict.fromkeys((account.gid, *account.groups, *more))"
     held(attack, room, Edit("engine/image_users.py", own, "dict.fromkeys((*account.groups, *more))"))
+
+
+def test_cve_2021_21284_the_remapped_root_has_nothing_of_the_engines(room: Path) -> None:
+    """With --userns-remap dockerd gave its directories to the remapped root, who could change layers and the
+    engine's own files from outside. Ours belong to root, and are mapped when they are mounted.
+    """
+    first = 2_000_000_000
+
+    def attack(build: Build) -> bool:
+        etc = room / "etc"
+        subprocess.run(["cp", "-a", "/etc", str(etc)], check=True)
+        for name in ("subuid", "subgid"):
+            (etc / name).write_text(f"nobody:{first}:65536\nnogroup:{first}:65536\n")
+        own = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc; exec "$@"', str(etc)]
+        with build.engine(room) as engine:
+            engine.stop()
+            engine.command[:0] = own
+            engine.command.append("--userns-remap=nobody")
+            engine.start()
+            engine.docker(*RUN, engines.BUSYBOX, "sh", "-c", "touch /made; chown 5 /made")
+            engine.docker("run", "-d", "--network", "none", "-v", "kept:/v", engines.BUSYBOX, "sleep", "1000")
+            owned = [p for p in engine.root.rglob("*") if first <= p.lstat().st_uid < first + 65536]
+            words = [
+                "setpriv",
+                f"--reuid={first}",
+                f"--regid={first}",
+                "--clear-groups",
+                "ls",
+                str(engine.root),
+            ]
+            seen = subprocess.run(words, capture_output=True).returncode == 0
+        subprocess.run(["rm", "-rf", str(etc)], check=True)
+        return bool(owned) or seen
+
+    for parent in (room, *room.parents):
+        if str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)
+    held(attack, room, Edit("engine/reconcile.py", "(paths.root, 0o710)", "(paths.root, 0o755)"))

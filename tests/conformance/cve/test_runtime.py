@@ -66,12 +66,15 @@ def test_cve_writes_to_proc_reach_the_kernel(room: Path, number: str) -> None:
         done = build.run(
             made, document("cat", "/real/sys/net/ipv4/ip_default_ttl", mounts=mounts, sysctl={sysctl: "77"})
         )
-        assert done[0] == 0, done
+        if done[0] != 0:
+            assert "is not of type proc" in done[1], done
+            return False
         return done[1].strip() != "77"
 
     held(
         attack,
         room,
+        Edit("spawn/mounting.py", 'if fstype != "proc":', 'if fstype == "none":'),
         Edit("spawn/state.py", "fd = files.openat2(self.open_proc(), path, os.O_WRONLY, resolve=resolve)",
              'fd = files.openat2(self.root_fd, "proc/" + path, os.O_WRONLY)'),
     )  # fmt: skip

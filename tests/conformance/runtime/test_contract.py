@@ -259,3 +259,27 @@ def test_hooks_run_in_order(runtime: Runtime) -> None:
 def test_a_container_that_does_not_exist(runtime: Runtime, verb: str) -> None:
     done = runtime(verb, "nosuch", *(["true"] if verb == "exec" else []), ok=False)
     assert done.returncode != 0 and "does not exist" in done.stderr
+
+
+@pytest.mark.parametrize(("uid", "home"), [(0, "/root"), (1000, "/home/ana"), (4711, "/")])
+def test_a_process_without_home_gets_the_one_of_its_user(runtime: Runtime, uid: int, home: str) -> None:
+    etc = runtime.bundle / "rootfs/etc"
+    etc.mkdir(exist_ok=True)
+    (etc / "passwd").write_text("root:x:0:0::/root:/bin/sh\nana:x:1000:1000::/home/ana:/bin/sh\n")
+    runtime.config(
+        "/bin/sh", "-c", "echo $HOME", process={"user": {"uid": uid, "gid": 0}, "env": ["PATH=/bin"]}
+    )
+    assert runtime("run", runtime.id).stdout == f"{home}\n"
+    runtime.config("/bin/sh", "-c", "echo $HOME", process={"env": ["PATH=/bin", "HOME=/given"]})
+    assert runtime("run", runtime.id).stdout == "/given\n"
+
+
+def test_a_passwd_that_is_no_file_is_not_waited_for(runtime: Runtime) -> None:
+    etc = runtime.bundle / "rootfs/etc"
+    etc.mkdir(exist_ok=True)
+    (etc / "passwd").unlink(missing_ok=True)
+    os.mkfifo(etc / "passwd")
+    runtime.config("/bin/sh", "-c", "echo $HOME", process={"env": ["PATH=/bin"]})
+    if runtime.command[0] == "runc":
+        pytest.skip("runc opens the fifo and waits for a writer")
+    assert runtime("run", runtime.id).stdout == "/\n"

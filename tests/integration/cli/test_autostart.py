@@ -26,7 +26,7 @@ import sys
 sys.path.insert(0, {src!r})
 from onggi.cli import autostart, interpreter
 from onggi.cli.errors import CommandError
-interpreter.daemon_command = lambda words: [sys.executable, "-c", {engine!r}, {path!r}]
+interpreter.daemon_command = lambda *words: [sys.executable, "-c", {engine!r}, {path!r}]
 try:
     autostart.start({path!r})
 except CommandError as error:

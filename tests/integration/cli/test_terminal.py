@@ -176,8 +176,10 @@ def test_signals_are_sent_on(dockerd: engines.Engine, number: signal.Signals) ->
         assert process.wait(timeout=20) == 7
 
 
-def test_a_closed_pipe_ends_quietly(dockerd: engines.Engine) -> None:
-    command = f'{sys.executable} -IS -c "$LAUNCH" run --rm --network none {engines.BUSYBOX} yes | head -n 1'
+def test_a_closed_pipe_ends_quietly(dockerd: engines.Engine, names: list[str]) -> None:
+    names.append("endless")  # the client ends, the container does not
+    words = f"run --rm --name endless --network none {engines.BUSYBOX} yes"
+    command = f'{sys.executable} -IS -c "$LAUNCH" {words} | head -n 1'
     done = subprocess.run(
         ["sh", "-c", command], capture_output=True, timeout=60,
         env={**os.environ, "LAUNCH": LAUNCH, "DOCKER_HOST": dockerd.host},

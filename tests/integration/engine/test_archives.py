@@ -36,7 +36,7 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
 async def members(chunks: AsyncIterator[bytes]) -> dict[str, bytes | None]:
     data = b"".join([chunk async for chunk in chunks])
     with tarfile.open(fileobj=io.BytesIO(data)) as opened:
-        files = {member.name: opened.extractfile(member) for member in opened}
+        files = {member.name: opened.extractfile(member) if member.isreg() else None for member in opened}
         return {name: file.read() if file else None for name, file in files.items()}
 
 

@@ -30,6 +30,7 @@ from onggi.engine.containers import (
 from onggi.engine.exec_ import create as exec_create
 from onggi.engine.exec_ import inspect as exec_inspect
 from onggi.engine.exec_ import start as exec_start
+from onggi.engine.images import inspect as image_inspect
 from onggi.errors import Conflict, InvalidParameter, NoSuchContainer, NotModified, StartFailed
 from onggi.wire.containers import (
     ContainerCreateRequest,
@@ -267,6 +268,8 @@ async def test_commit_keeps_files_and_changes(bench: Bench) -> None:
         bench.engine, "source", repository="kept", tag="1", changes=['CMD ["cat", "/kept"]']
     )
     assert bench.record("source").status == "running"
+    shown = await image_inspect.inspect(bench.engine, image_id)
+    assert shown.parent == bench.record("source").image_id
     request = ContainerCreateRequest(image="kept:1", host_config=none_network())
     made = await create.create(bench.engine, request)
     assert bench.record(made.id).image_id == image_id

@@ -22,3 +22,4 @@ def images(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Images]:
         found = Images(paths, database, driver=request.param)
         collect.recover(found)
         yield found
+        found.workers.close()

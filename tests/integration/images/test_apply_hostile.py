@@ -93,7 +93,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("policy", ["overlay", "delete", "extract"])
+@pytest.mark.parametrize("policy", ["overlay", "files", "delete", "extract"])
 @pytest.mark.parametrize("case", HOSTILE)
 def test_nothing_outside_is_touched(case: str, policy: str, place: Place) -> None:
     items: list[tuple[Entry, bytes] | Entry] = []
@@ -108,7 +108,7 @@ def test_nothing_outside_is_touched(case: str, policy: str, place: Place) -> Non
         if policy == "extract":
             extract(layer(*items), place.fd)
         else:
-            apply(layer(*items), place.fd, overlay_whiteouts=policy == "overlay")
+            apply(layer(*items), place.fd, whiteouts=policy)
     except OnggiError as error:
         assert error.message
 
@@ -116,7 +116,7 @@ def test_nothing_outside_is_touched(case: str, policy: str, place: Place) -> Non
 @pytest.mark.parametrize("name", [b"../x", b"a/../../x"])
 def test_leaving_the_root_is_refused_by_name(name: bytes, place: Place) -> None:
     with pytest.raises(BadArchive, match="outside of the root directory"):
-        apply(layer(file(name)), place.fd, overlay_whiteouts=True)
+        apply(layer(file(name)), place.fd, whiteouts="overlay")
 
 
 def test_ten_gigabytes_of_zeroes_are_stopped(place: Place) -> None:
@@ -130,7 +130,7 @@ def test_ten_gigabytes_of_zeroes_are_stopped(place: Place) -> None:
     compressor.close()
     packed.seek(0)
     with pytest.raises(TooLarge, match="more than 1073741824 bytes"):
-        apply(decompress(packed), place.fd, overlay_whiteouts=True, limits=Limits(content_bytes=1 << 30))
+        apply(decompress(packed), place.fd, whiteouts="overlay", limits=Limits(content_bytes=1 << 30))
 
 
 def test_a_ratio_beyond_the_limit_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_too_many_members(place: Place) -> None:
         apply(
             layer(*[file(b"%d" % n) for n in range(3)]),
             place.fd,
-            overlay_whiteouts=True,
+            whiteouts="overlay",
             limits=Limits(entries=2),
         )
 
@@ -166,7 +166,7 @@ def test_directory_over_file_and_file_over_directory(place: Place) -> None:
         file(b"c/d"),
         file(b"c", b"now"),
     ]
-    apply(layer(*items), place.fd, overlay_whiteouts=True)
+    apply(layer(*items), place.fd, whiteouts="overlay")
     assert (place.target / "a" / "b").read_bytes() == b"evil"
     assert (place.target / "c").read_bytes() == b"now"
 
@@ -178,15 +178,49 @@ def test_whiteouts_become_overlay_marks_and_come_back(place: Place) -> None:
         file(b"d/.wh.gone", b""),
         file(b"d/new"),
     ]
-    apply(layer(*items), place.fd, overlay_whiteouts=True)
+    apply(layer(*items), place.fd, whiteouts="overlay")
     gone = (place.target / "d" / "gone").lstat()
     assert stat.S_ISCHR(gone.st_mode) and gone.st_rdev == 0
     assert os.getxattr(place.target / "d", "trusted.overlay.opaque") == b"y"
     stream = io.BytesIO()
-    pack(place.fd, stream, overlay=True)
+    pack(place.fd, stream, overlay=[])
     stream.seek(0)
     names = [entry.name for entry in read(stream)]
     assert names == [b"d/", b"d/.wh..wh..opq", b"d/.wh.gone", b"d/new"]
+
+
+def test_whiteouts_become_files_and_come_back(place: Place) -> None:
+    """For fuse-overlayfs where no device 0:0 can be made. What the layer brings itself is not taken away."""
+    items = [
+        Entry(b"d", DIRECTORY, mode=0o755),
+        file(b"d/.wh..wh..opq", b""),
+        file(b"d/.wh.gone", b""),
+        file(b"d/.wh.new", b""),
+        file(b"d/new"),
+        file(b".wh.e", b""),
+        Entry(b"e", DIRECTORY, mode=0o755),
+        file(b"e/f"),
+    ]
+    apply(layer(*items), place.fd, whiteouts="files")
+    found = {str(path.relative_to(place.target)) for path in place.target.rglob("*")}
+    assert found == {"d", "d/.wh..wh..opq", "d/.wh.gone", "d/new", "e", "e/.wh..wh..opq", "e/f"}
+    stream = io.BytesIO()
+    pack(place.fd, stream, overlay=[])
+    stream.seek(0)
+    names = [entry.name for entry in read(stream)]
+    assert names == [b"d/", b"d/.wh..wh..opq", b"d/.wh.gone", b"d/new", b"e/", b"e/.wh..wh..opq", b"e/f"]
+
+
+@pytest.mark.parametrize("policy", ["overlay", "files"])
+def test_whiteouts_below_what_the_layer_replaces(place: Place, policy: str) -> None:
+    """They go with the directory in which they are, whatever comes in its place."""
+    items = [
+        Entry(b"d", DIRECTORY), file(b"d/.wh.x", b""), file(b"d"),
+        Entry(b"e", DIRECTORY), Entry(b"f", DIRECTORY), file(b"f/.wh.x", b""), link(b"f", b"/e"),
+    ]  # fmt: skip
+    apply(layer(*items), place.fd, whiteouts=policy)
+    assert (place.target / "d").read_bytes() == b"evil"
+    assert os.listdir(place.target / "e") == []
 
 
 def test_whiteouts_delete_only_what_is_below(place: Place) -> None:
@@ -194,14 +228,14 @@ def test_whiteouts_delete_only_what_is_below(place: Place) -> None:
     (place.target / "d" / "old").write_text("old")
     (place.target / "x").write_text("old")
     items = [Entry(b"d", DIRECTORY), file(b"d/new"), file(b"d/.wh..wh..opq", b""), file(b".wh.x", b"")]
-    apply(layer(*items), place.fd, overlay_whiteouts=False)
+    apply(layer(*items), place.fd, whiteouts="delete")
     assert sorted(os.listdir(place.target)) == ["d"]
     assert os.listdir(place.target / "d") == ["new"]
 
 
 def test_overlay_marks_in_an_image_are_not_taken(place: Place) -> None:
     entry = Entry(b"d", DIRECTORY, xattrs={b"trusted.overlay.redirect": b"/etc", b"user.kept": b"1"})
-    apply(layer(entry), place.fd, overlay_whiteouts=True)
+    apply(layer(entry), place.fd, whiteouts="overlay")
     assert "trusted.overlay.redirect" not in os.listxattr(place.target / "d")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tarfile
 
 import pytest
 
 from onggi.errors import InvalidParameter
-from onggi.images import load
+from onggi.images import load, media_types, remove, save
 from onggi.images.compression import Compressor
 from onggi.images.images import Images
 from onggi.spec import image as documents
@@ -94,18 +95,6 @@ def test_a_zstd_layer_is_kept_as_it_came(images: Images) -> None:
             {},
             r"layer sha256:\w+ has the media type '.*\+lz4', which is not one of an image",
         ),
-        (
-            LAYER,
-            "application/vnd.cncf.helm.config.v1+json",
-            {},
-            r"is an artifact of type application/vnd.cncf.helm",
-        ),
-        (
-            LAYER,
-            IMAGE,
-            {"artifactType": "application/x.model"},
-            r"is an artifact of type application/x.model, not",
-        ),
     ],
 )
 def test_what_is_no_image_is_refused_by_its_type(
@@ -118,6 +107,26 @@ def test_what_is_no_image_is_refused_by_its_type(
     plain = layer(b"x")
     with pytest.raises(InvalidParameter, match=why):
         load.load(images, archive(layout(plain, plain, layer_type, config_type, **more)), lambda _: None)
+    assert list(images.blobs.list_()) == []
+
+
+@pytest.mark.parametrize("more", [{}, {"artifactType": "application/x.model"}])
+def test_an_artifact_is_kept_as_it_came(images: Images, more: dict[str, object]) -> None:
+    data = b"no layer at all"
+    kind = more.get("artifactType", "application/vnd.cncf.helm.config.v1+json")
+    config = IMAGE if more else str(kind)
+    members = layout(data, data, "application/x.data", config, **more)
+    (image_id,) = load.load(images, archive(members), lambda _: None)
+    image = images.get(image_id)
+    assert image is not None and image.artifact and image.repo_tags == ["typed:1"] and image.layers == []
+    assert media_types.artifact_type(images.manifest(image)) == kind
+    out = io.BytesIO()
+    save.save(images, save.choose(images, ["typed:1"]), out)
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as tar:
+        names = tar.getnames()
+        (found,) = json.loads(tar.extractfile("index.json").read())["manifests"]  # type: ignore[union-attr]
+    assert found["digest"] == image_id and f"blobs/sha256/{digest(data)[7:]}" in names
+    remove.remove(images, "typed:1", set(), force=False, noprune=False)
     assert list(images.blobs.list_()) == []
 
 

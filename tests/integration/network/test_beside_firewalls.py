@@ -8,115 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from onggi.network.sandbox import Entered
 from tests import engines
 from tests.engines import BUSYBOX, Engine
+from tests.wires import CLIENT, HOST, Wire, within
 
 pytestmark = pytest.mark.root
-HOST, CLIENT = "198.51.100.1", "198.51.100.2"
 SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
-
-
-class Wire:
-    """Two network namespaces and a veth pair between them; a process holds each."""
-
-    def __init__(self) -> None:
-        self.holders = [
-            subprocess.Popen(["unshare", "-n", "sleep", "infinity"], start_new_session=True) for _ in range(2)
-        ]
-        own = os.readlink("/proc/self/ns/net")
-        deadline = time.monotonic() + 5
-        for holder in self.holders:
-            while os.readlink(f"/proc/{holder.pid}/ns/net") == own:
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-        host, client = (str(holder.pid) for holder in self.holders)
-        self.on_host("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1", "netns", client)
-        for prefix, name, address in ((host, "wire0", HOST), (client, "wire1", CLIENT)):
-            enter = ["nsenter", "-t", prefix, "-n"]
-            subprocess.run([*enter, "ip", "addr", "add", f"{address}/24", "dev", name], check=True)
-            subprocess.run([*enter, "ip", "link", "set", name, "up"], check=True)
-            subprocess.run([*enter, "ip", "link", "set", "lo", "up"], check=True)
-
-    @property
-    def host_pid(self) -> int:
-        return self.holders[0].pid
-
-    def on_host(self, *command: str) -> str:
-        done = subprocess.run(
-            ["nsenter", "-t", str(self.host_pid), "-n", *command], capture_output=True, text=True
-        )
-        assert done.returncode == 0, (command, done.stderr)
-        return done.stdout
-
-    def fetch(self, address: str, port: int, *, at: int = 1, timeout: float = 2) -> str:
-        """A page as the client (1) or the host (0) gets it; empty where it is not reached."""
-        found: list[str] = []
-
-        def work() -> None:
-            fd = os.open(f"/proc/{self.holders[at].pid}/ns/net", os.O_RDONLY)
-            try:
-                with Entered(fd), socket.create_connection((address, port), timeout=timeout) as peer:
-                    peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                    found.append(b"".join(iter(lambda: peer.recv(4096), b"")).decode().rpartition("\n\n")[2])
-            except OSError:
-                pass
-            finally:
-                os.close(fd)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        return "".join(found).strip()[-5:]
-
-    def close(self) -> None:
-        for holder in self.holders:
-            holder.kill()
-            holder.wait()
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    found = Wire()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def engine(tmp_path: Path, wire: Wire) -> Iterator[Engine]:
-    root, exec_root = tmp_path / "onggi-root", tmp_path / "onggi-run"
-    command = ["nsenter", "-t", str(wire.host_pid), "-n", str(engines.ONGGI), "daemon"]
-    command += [
-        "--data-root",
-        str(root),
-        "--exec-root",
-        str(exec_root),
-        "-H",
-        f"unix://{exec_root}/engine.sock",
-    ]
-    found = Engine("onggi", root, exec_root, command)
-    found.start()
-    engines.import_busybox(found)
-    try:
-        yield found
-    finally:
-        engines.end(found)
 
 
 def serve(engine: Engine, port: int, *flags: str) -> None:
@@ -224,7 +126,7 @@ def test_macvlan_containers_are_hosts_of_the_wire(engine: Engine, wire: Wire) ->
     missing = engine.run(
         "docker", "network", "create", "-d", "macvlan", "-o", "parent=nope", "bad", check=False
     )
-    assert "invalid parent interface nope" in missing.stderr
+    assert "invalid subinterface vlan name nope, example formatting is eth0.10" in missing.stderr
     assert "bad" not in engine.docker("network", "ls", "--format", "{{.Name}}").split()
 
 

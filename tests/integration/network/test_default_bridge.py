@@ -31,12 +31,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[Eng
     command = ["nsenter", "-t", str(wire.host_pid), "-n", str(engines.ONGGI), "daemon"]
     command += ["--data-root", str(root), "--exec-root", str(exec_root)]
     found = Engine("onggi", root, exec_root, [*command, "-H", f"unix://{exec_root}/engine.sock"])
-    found.start()
-    engines.import_busybox(found)
-    try:
+    with engines.running(found):
         yield found
-    finally:
-        engines.end(found)
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from onggi.network.sandbox import Entered
 from tests import engines
 from tests.engines import BUSYBOX, Engine
+from tests.wires import inside
 
 pytestmark = pytest.mark.root
 
@@ -100,17 +100,13 @@ def test_a_shared_alias_has_every_address(engine: Engine, net: str) -> None:
 
 def test_a_name_server_inside_may_have_port_53_of_every_address(engine: Engine, net: str) -> None:
     pid = engine.api("GET", "/containers/client/json")["State"]["Pid"]
-    fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
-    try:
-        with Entered(fd):
-            udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
-            with udp, tcp:
-                udp.bind(("0.0.0.0", 53))
-                tcp.bind(("0.0.0.0", 53))
-                tcp.listen()
-                assert address(engine, "client") in look_up(engine, "client")
-    finally:
-        os.close(fd)
+    with inside(pid):
+        udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+        with udp, tcp:
+            udp.bind(("0.0.0.0", 53))
+            tcp.bind(("0.0.0.0", 53))
+            tcp.listen()
+            assert address(engine, "client") in look_up(engine, "client")
 
 
 def test_names_work_while_there_is_no_engine_and_after_it(engine: Engine, net: str) -> None:

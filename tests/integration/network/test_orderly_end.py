@@ -32,3 +32,11 @@ def test_an_end_without_containers_leaves_no_bridge_and_the_subnet_may_be_taken(
             assert subnet(two) == first
             one.start()
             assert subnet(one) != first
+
+
+def test_a_network_that_came_and_went_leaves_no_rules(tmp_path: Path) -> None:
+    with engines.onggi(tmp_path) as engine:
+        engine.api("POST", "/networks/create", {"Name": "brief"})
+        engine.api("DELETE", "/networks/brief")
+        engine.stop()
+        assert engines.leftovers(engine) == []

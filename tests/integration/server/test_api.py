@@ -64,7 +64,7 @@ def test_version_and_info_tell_the_truth(bare: engines.Engine) -> None:
     assert call(bare, "GET", "/info")[1]["ID"] == info["ID"]
 
 
-SWARM = ("/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs", "/services/x", "/tasks/x/logs")
+SWARM = ("/swarm", "/nodes", "/services", "/tasks", "/services/x", "/tasks/x/logs")
 
 
 @pytest.mark.parametrize("path", SWARM)
@@ -81,11 +81,11 @@ def test_operations_that_are_not_here_say_so(bare: engines.Engine) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/containers/json?filters=x", "invalid filters"),
+        ("/containers/json?filters=x", "invalid filter"),
         ("/containers/json?filters=%7B%22foo%22%3A%5B%22a%22%5D%7D", "invalid filter 'foo'"),
         ("/containers/json?filters=%7B%22status%22%3A%5B%22zz%22%5D%7D", "invalid filter 'status=zz'"),
         ("/containers/json?limit=abc", 'strconv.Atoi: parsing "abc": invalid syntax'),
-        ("/events?since=abc", 'parsing time "abc"'),
+        ("/events?since=abc", 'failed to parse value as time or duration: "abc"'),
         ("/events?since=20&until=10", "cannot be after"),
         ("/system/df?type=nope", "unknown object type: nope"),
     ],

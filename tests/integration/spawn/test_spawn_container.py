@@ -192,7 +192,7 @@ def test_rlimits_and_oom_score(run: Runner, root: Path) -> None:
         (["nothere"], 127, 'exec: "nothere": executable file not found in $PATH'),
         (["/bin/nothere"], 127, 'exec: "/bin/nothere": stat /bin/nothere: no such file or directory'),
         (["/etc/plain"], 126, 'exec: "/etc/plain": permission denied'),
-        (["/etc"], 126, 'exec: "/etc": is a directory'),
+        (["/etc"], 126, 'exec: "/etc": is a directory: permission denied'),
         (["/etc/garbage"], 126, "exec /etc/garbage: exec format error"),
         (["/etc/script"], 127, "exec /etc/script: no such file or directory"),
     ],

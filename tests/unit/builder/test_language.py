@@ -231,3 +231,40 @@ def test_any_bytes_are_a_dockerfile_or_a_reason(data: bytes) -> None:
         typed.read(b"FROM a\n" + data)
     except DockerfileError as error:
         assert error.location.start >= 1 and error.excerpt
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        "docker/dockerfile:1", "docker/dockerfile:1.7-labs", "docker.io/docker/dockerfile-upstream:master",
+        "mirror.example/hub/docker/dockerfile:1@sha256:" + "0" * 64, "onggi", "onggi:1",
+        "docker/dockerfile:1 with words",
+    ],
+)  # fmt: skip
+def test_front_ends_that_are_this_one(syntax: str) -> None:
+    text = b"FROM busybox\n"
+    assert typed.read(b"# syntax=" + syntax.encode() + b"\n" + text).stages
+    assert typed.read(b"# syntax=other/one\n" + text, syntax=syntax).stages  # the client's word comes first
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"# syntax=some/other:image\nFROM busybox\n", 1),
+        (b"# escape=`\n# syntax=some/other:image with=words\nFROM busybox\n", 2),
+        (b"#!/usr/bin/x\n#syntax = some/other:image\nFROM busybox\n", 2),
+        (b"// syntax=some/other:image\n{}", 1),
+        (b'{"syntax": "some/other:image", "x": 1}', 1),
+        (b"\xef\xbb\xbf# syntax=some/other:image\nFROM busybox\n", 1),
+    ],
+)
+def test_a_file_for_another_front_end_is_refused_by_name(data: bytes, line: int) -> None:
+    with pytest.raises(DockerfileError, match="syntax=some/other:image: this engine reads") as caught:
+        typed.read(data)
+    assert caught.value.location.start == line and "docker/dockerfile" in caught.value.message
+    with pytest.raises(InvalidParameter, match="some/other:image"):
+        typed.read(b"FROM busybox\n", syntax="some/other:image")
+
+
+def test_a_comment_further_down_asks_for_nothing() -> None:
+    assert typed.read(b"# a comment\n# syntax=some/other:image\nFROM busybox\n").stages

@@ -12,6 +12,7 @@ import pytest
 from onggi.cli import color, flags, help, human, inspection, main, table, tree, trust
 from onggi.cli.errors import CommandError
 from onggi.cli.template import Template, TemplateError
+from onggi.spec import age
 
 SRC = Path(__file__).parents[3] / "src"
 FORBIDDEN = {"typing", "enum", "re", "json", "dataclasses", "pathlib", "subprocess", "logging", "contextlib",
@@ -38,7 +39,7 @@ def test_colours_leave_the_columns_as_they_are() -> None:
      (61 * 86400, "2 months"), (800 * 86400, "2 years")],
 )  # fmt: skip
 def test_ages(seconds: float, words: str) -> None:
-    assert human.duration(seconds) == words
+    assert age.words(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,57 @@ def test_variables_reach_the_block_that_declared_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["{{range .}}", "{{.a", '{{template "x"}}', "{{else}}", "{{/* a", "{{'a}}", "{{(1}}"]
+    ("source", "text"),
+    [
+        ('{{printf "%99999999999d" 1}}', "%!(NOVERB)%!(EXTRA int=1)"),
+        ('{{printf "%.99999999999f|" 1.5}}', "%!(NOVERB)%!(EXTRA float64=1.5)"),
+        ('{{printf "%c" 99999999}}', "\ufffd"),
+        ('{{printf "%05d|%-4d|%4d" 7 7 7}}', "00007|7   |   7"),
+        ("{{range 3}}{{.}}{{end}}", "012"),
+        (r'{{"\101\x41\u0041\xc3\xa9\U0001f600"}}', "AAA\u00e9\U0001f600"),
+        (r"{{'a'}}{{'\n'}}{{'\x41'}}{{'\u00e9'}}", "971065233"),
+        ("{{range 99999999999}}{{break}}{{end}}", ""),
+        (
+            '{{define "a"}}{{if .}}{{template "a" slice . 1}}{{end}}{{len .}}{{end}}{{template "a" "xxxxx"}}',
+            "012345",
+        ),
+    ],
+)
+def test_odd_forms_are_gos(source: str, text: str) -> None:
+    assert Template(source).execute(None) == text
+
+
+@pytest.mark.parametrize(
+    "source", ['{{define "a"}}{{template "a"}}{{end}}{{template "a"}}', "{{if .}}" * 5000 + "{{end}}" * 5000]
+)
+def test_what_does_not_end_is_an_error(source: str) -> None:
+    with pytest.raises(TemplateError, match=r"exceeded maximum template depth|nested too deeply"):
+        Template(source).execute(1)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{range .}}",
+        "{{.a",
+        '{{template "x"}}',
+        "{{else}}",
+        "{{/* a",
+        "{{'a}}",
+        "{{(1}}",
+        r'{{"\u{{"}}',
+        r'{{"\q"}}',
+        r'{{"\x4"}}',
+        r'{{"\U00110000"}}',
+        r'{{"\777"}}',
+        r'{{"\ud800"}}',
+        r"{{'\q'}}",
+        r"{{'ab'}}",
+        "{{break}}",
+        "{{continue}}",
+        "{{range .}}{{else}}{{break}}{{end}}",
+        '{{range .}}{{block "a" .}}{{continue}}{{end}}{{end}}',
+    ],
 )
 def test_faults_are_template_errors(source: str) -> None:
     with pytest.raises(TemplateError, match="template: :1"):

@@ -10,7 +10,11 @@ from onggi.engine.oci import process, resources, seccomp_profiles
 from onggi.engine.record import ContainerRecord, HealthState, Probe, decode
 from onggi.engine.status import Event, Status
 from onggi.errors import Conflict, InvalidParameter
+from onggi.runtime import seccomp
+from onggi.runtime.seccomp import tables, words
+from onggi.spec import age
 from onggi.wire.containers import ContainerConfig, HostConfig, Mount, RestartPolicy
+from tests.unit.runtime_seccomp import bpf
 
 
 def record(**fields: object) -> ContainerRecord:
@@ -74,7 +78,7 @@ def test_paused_is_running_too() -> None:
     ],
 )
 def test_human(seconds: int, text: str) -> None:
-    assert clock.human(seconds * clock.SECOND) == text
+    assert age.words(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,7 @@ def test_a_bind_mount_needs_its_source() -> None:
 
 def test_targets_are_unique() -> None:
     with pytest.raises(InvalidParameter, match="Duplicate mount point: /x"):
-        mounts.resolve(ContainerConfig(), HostConfig(binds=["/a:/x", "/b:/x/"]), lambda _: ())
+        mounts.resolve(ContainerConfig(), HostConfig(binds=["/a:/x", "/b:/x/"]), lambda _: (), "/root")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +205,37 @@ def test_profiles_of_docker_are_resolved_by_capability() -> None:
     }
     made = seccomp_profiles.resolve(profile, ["CAP_SYS_ADMIN"])
     assert [rule["names"] for rule in made["syscalls"]] == [["mount"]]
+
+
+@pytest.mark.parametrize("default", [("SCMP_ACT_ERRNO", 1), ("SCMP_ACT_ERRNO", 25), ("SCMP_ACT_ALLOW", None)])
+@pytest.mark.parametrize("rules", [[["ioctl", "read", "file_setattr"]], [["read"], ["ioctl"]], []])
+def test_within_a_quota_no_way_leads_to_another_project(
+    default: tuple[str, int | None], rules: list[list[str]]
+) -> None:
+    profile = {
+        "defaultAction": default[0],
+        **({"defaultErrnoRet": default[1]} if default[1] else {}),
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"} for names in rules],
+    }
+    before = seccomp.compile(profile, arch="x86_64").program
+    after = seccomp.compile(seccomp_profiles.within_quota(profile), arch="x86_64").program
+    for arch in ("x86_64", "x86", "x32"):
+        bit = words.X32_BIT if arch == "x32" else 0
+        audit, numbers = words.AUDIT_ARCH[arch], {k: v | bit for k, v in tables.numbers(arch).items()}
+        assert bpf.run(after, audit, numbers["file_setattr"]) & 0xFFFF0000 == words.RET_ERRNO
+        for command in (0x401C5820, 0x40086602, 0x40046602):
+            for high in (0, 1 << 32):
+                got = bpf.run(after, audit, numbers["ioctl"], (3, command | high))
+                assert got & 0xFFFF0000 == words.RET_ERRNO
+        for number, args in (
+            (numbers["ioctl"], (3, 0x5413)),
+            (numbers["read"], (3,)),
+            (numbers["mount"], ()),
+        ):
+            assert (
+                len({bpf.run(program, audit, number, args) & 0xFFFF0000 for program in (before, after)}) == 1
+            )
 
 
 def test_configuration() -> None:

@@ -12,8 +12,8 @@ import pytest
 from onggi.engine import image_users
 
 
-def pristine(upper: Path, driver: str = "overlay2", targets: tuple[str, ...] = ()) -> bool:
-    snapshots = SimpleNamespace(driver=driver, tree=lambda key: str(upper))
+def pristine(upper: Path, stackable: bool = True, targets: tuple[str, ...] = ()) -> bool:
+    snapshots = SimpleNamespace(stackable=stackable, tree=lambda key: str(upper))
     record: Any = SimpleNamespace(snapshot="x", mounts=[SimpleNamespace(target=t) for t in targets])
     engine: Any = SimpleNamespace(snapshots=snapshots)
     return image_users._etc_is_the_images(engine, record)
@@ -25,7 +25,7 @@ def test_what_a_run_leaves_in_etc_changes_no_account(tmp_path: Path) -> None:
     for name in ("hosts", "hostname", "resolv.conf"):
         (tmp_path / "etc" / name).touch()
     assert pristine(tmp_path)
-    assert not pristine(tmp_path, driver="vfs")
+    assert not pristine(tmp_path, stackable=False)
     assert not pristine(tmp_path, targets=("/etc/passwd",))
 
 

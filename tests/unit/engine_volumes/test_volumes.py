@@ -13,6 +13,7 @@ from onggi import failpoints
 from onggi.engine.config import EngineConfig
 from onggi.engine.events import Events
 from onggi.engine.offload import Offload
+from onggi.engine.quotas import Quotas
 from onggi.engine.record import MountRecord
 from onggi.engine.volumes.create import create
 from onggi.engine.volumes.inspect import inspect
@@ -40,6 +41,7 @@ def engine(tmp_path: Path) -> Iterator[SimpleNamespace]:
             events=Events(),
             offload=offload,
             volumes=Volumes(),
+            quotas=Quotas(config.paths, database, ()),
             containers=SimpleNamespace(all=lambda: containers, list=containers),
         )
     offload.close()

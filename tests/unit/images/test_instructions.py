@@ -51,8 +51,33 @@ def test_a_pipe_is_bounded_and_ends_with_the_writers_error() -> None:
     assert received == 1000
 
 
+def test_a_writer_that_must_not_wait_is_told_when_to() -> None:
+    pipe = Pipe(bound=10)
+    assert pipe.offer(b"x" * 10) and not pipe.offer(b"x")
+    assert pipe.read(5) == b"x" * 5
+    drained = threading.Thread(target=pipe.drain)
+    drained.start()
+    assert pipe.read(5) == b"x" * 5
+    drained.join(10)
+    assert not drained.is_alive() and pipe.read(5) == b"x"
+
+
 def test_a_reader_that_leaves_stops_the_writer() -> None:
     pipe = Pipe(bound=10)
     pipe.close()
-    with pytest.raises(BrokenPipeError):
-        pipe.write(b"x")
+    pipe.drain()
+    for write in (pipe.write, pipe.offer):
+        with pytest.raises(BrokenPipeError):
+            write(b"x")
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 100])
+def test_what_is_read_in_other_pieces_is_what_was_written(size: int) -> None:
+    pipe = Pipe()
+    for part in (b"abcd", b"e", b"fghijkl", b"mn"):
+        pipe.write(part)
+    pipe.end()
+    pieces = list(iter(lambda: pipe.read(size), b""))
+    assert b"".join(pieces) == b"abcdefghijklmn"
+    assert max(map(len, pieces)) <= size
+    assert pipe._waiting == 0

@@ -76,7 +76,7 @@ def test_firewall_script_empties_the_table_before_it_fills_it() -> None:
     )
     lines = firewall.script("onggi", firewall.Rules(segments=(segment,), ports=(port,))).splitlines()
     assert lines[:2] == ["add table inet onggi", "flush table inet onggi"]
-    assert "add rule inet onggi ports meta nfproto ipv4 tcp dport 80 dnat ip to 172.17.0.2:8080" in lines
+    assert "add element inet onggi any4 { tcp . 80 : 172.17.0.2 . 8080 }" in lines
     forward = [line for line in lines if line.startswith("add rule inet onggi forward")]
     assert forward[-1].endswith("drop")
 

@@ -11,6 +11,7 @@ import pytest
 
 from onggi.errors import InvalidParameter
 from onggi.runtime import compile
+from onggi.spawn import plan
 from onggi.spawn.plan import describe
 from tests.integration.spawn.busybox_containers import config
 
@@ -38,6 +39,16 @@ def test_the_plan_of_a_default_container() -> None:
     assert text == GOLDEN.read_text()
 
 
+def test_a_mount_label_is_an_option_of_what_takes_one() -> None:
+    made = document()
+    made["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0:c1,c2"
+    text = describe(compiled(made))
+    labelled = [
+        line for line in text.splitlines() if 'context="system_u:object_r:container_file_t:s0:c1,c2"' in line
+    ]
+    assert labelled and all("tmpfs" in line or "devpts" in line for line in labelled)
+
+
 def test_a_plan_is_marshalled() -> None:
     plan = compiled(document())
     assert marshal.loads(marshal.dumps(plan)) == plan
@@ -57,6 +68,12 @@ def test_a_plan_is_marshalled() -> None:
         ),
         (["linux", "sysctl"], {"vm.swappiness": "1"}, "linux.sysctl.vm.swappiness: '1' is not in a separate"),
         (["linux", "sysctl"], {"net/../kernel/panic": "1"}, "is not the name of a sysctl"),
+        (["linux", "mountLabel"], 'a",uid=0', "linux.mountLabel: 'a\",uid=0' has a quotation mark"),
+        (
+            ["linux", "devices"],
+            [{"path": "/dev/x", "type": "c", "major": 1 << 40, "minor": 1}],
+            "has a number that the kernel does not have",
+        ),
         (["linux", "rootfsPropagation"], "all", "linux.rootfsPropagation: 'all' is not a kind"),
         (
             ["linux", "intelRdt"],
@@ -79,3 +96,32 @@ def test_what_is_wrong_is_named(keys: list[str], value: Any, message: str) -> No
     with pytest.raises(InvalidParameter) as wrong:
         compiled(made)
     assert message in wrong.value.message
+
+
+@pytest.mark.parametrize("options", [None, []])
+def test_a_mount_without_options(options: list[str] | None) -> None:
+    """Go's programs write an empty list as null."""
+    made = document()
+    made["mounts"].append({"destination": "/more", "type": "tmpfs", "source": "tmpfs", "options": options})
+    assert "/more" in describe(compiled(made))
+
+
+@pytest.mark.parametrize(
+    ("data", "served"),
+    [
+        ("lowerdir=/a:/b,fuse-overlayfs=/usr/bin/fuse-overlayfs", True),
+        ("lowerdir=/a:/b,fuse-overlayfs=/usr/bin/fuse-overlayfs,X-mount.subdir=d", True),
+        ("lowerdir=/a:/b,index=off", False),
+        ("lowerdir=/a\\,fuse-overlayfs=/evil,index=off", False),
+        ("lowerdir=/a,index=off,X-mount.subdir=b,fuse-overlayfs=/evil", False),
+    ],
+)
+def test_what_a_program_serves_is_made_by_the_parent(data: str, served: bool) -> None:
+    """A path of a user's that looks like the option is a path."""
+    assert plan.made_by_program(plan.mount("overlay", "/in", "overlay", 0, data)) is served
+    made = document()
+    entry = {"destination": "/in", "type": "overlay", "source": "overlay", "options": data.split(",")}
+    made["mounts"].append(entry)
+    if "\\" not in data and "/evil" not in data:
+        host = compiled(made)["host"]
+        assert [step[0] for step in host if step[0] == "layered"] == ["layered"] * served

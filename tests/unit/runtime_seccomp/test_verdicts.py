@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from onggi.engine.oci import seccomp_profiles
 from onggi.errors import InvalidParameter
 from onggi.runtime import capabilities, seccomp
 from onggi.runtime.seccomp import compiler, tables, words
@@ -146,6 +147,26 @@ def test_each_action(action: str) -> None:
     assert differences(profile, "x86_64", ["x86_64"]) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"architectures": 5}, "linux.seccomp.architectures: 5"),
+        ({"architectures": [[]]}, r"linux.seccomp.architectures\[0\]"),
+        ({"flags": [["x"]]}, r"linux.seccomp.flags\[0\]"),
+        ({"syscalls": "read"}, "linux.seccomp.syscalls: 'read'"),
+        ({"syscalls": [{"names": [5], "action": "SCMP_ACT_ALLOW"}]}, r"syscalls\[0\].names\[0\]: 5"),
+        ({"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [1]}]}, r"args\[0\]: 1"),
+        (
+            {"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "op": []}]}]},
+            r"args.op: \[\]",
+        ),
+    ],
+)
+def test_a_profile_of_the_wrong_shape_is_refused_by_its_path(change: dict[str, Any], where: str) -> None:
+    with pytest.raises(InvalidParameter, match=where):
+        seccomp.compile({"defaultAction": "SCMP_ACT_ERRNO", **change})
+
+
 def test_several_architectures_in_one_filter() -> None:
     names = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
     profile = {
@@ -184,6 +205,30 @@ def test_socketcall_is_covered_by_rules_for_its_calls() -> None:
     assert bpf.run(program, words.AUDIT_ARCH["x86"], 102, (3,)) == words.RET_ERRNO | 1
     assert bpf.run(program, words.AUDIT_ARCH["x86"], 102, (2,)) == words.RET_ALLOW
     assert bpf.run(program, words.AUDIT_ARCH["x86"], 117, (23,)) == words.RET_ERRNO | 1
+
+
+def test_within_a_quota_libseccomp_says_the_same() -> None:
+    """Other runtimes get that profile too, and libseccomp has an order of rules of its own."""
+    profile = seccomp_profiles.within_quota(seccomp.default_profile())
+    ours, theirs = seccomp.compile(profile, arch="x86_64").program, oracle(profile, "x86_64")
+    for arch in ("x86_64", "x86"):
+        number = tables.numbers(arch)["ioctl"]
+        for command in (
+            0x401C5820,
+            0x40086602,
+            0x40046602,
+            0,
+            0x5401,
+            0x5413,
+            0x80086601,
+            0x401C5821,
+            0xFFFFFFFF,
+        ):
+            refused = (
+                words.RET_ERRNO | 1 if command in (0x401C5820, 0x40086602, 0x40046602) else words.RET_ALLOW
+            )
+            for program in (ours, theirs):
+                assert bpf.run(program, words.AUDIT_ARCH[arch], number, (3, command)) == refused
 
 
 def test_jumps_longer_than_a_byte() -> None:

@@ -111,6 +111,6 @@ async def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     sock = socket.socket(socket.AF_UNIX)
     sock.setblocking(False)
     sock.bind(path)
-    async with Server(object(), TABLE) as server:
+    async with Server(SimpleNamespace(access=None, audit=None), TABLE) as server:
         await server.listen(sock)
         yield SimpleNamespace(path=path, module=module, server=server)

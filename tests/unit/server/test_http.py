@@ -89,12 +89,28 @@ async def test_versions(probe: SimpleNamespace, version: str, status: int, messa
         assert json.loads(body) == {"message": message}
 
 
-@pytest.mark.parametrize(
-    "target", ["/", "/nope", "/v1.41/nope", "/v1.41", "//_ping", "/_ping/", "/v1.41/_ping/x"]
-)
+@pytest.mark.parametrize("target", ["/", "/nope", "/v1.41/nope", "/v1.41", "/_ping/", "/v1.41/_ping/x"])
 async def test_unknown_paths(probe: SimpleNamespace, target: str) -> None:
     status, _, body = await head_and_body(probe.path, f"GET {target} HTTP/1.1\r\nHost: d\r\n\r\n".encode())
     assert (status, json.loads(body)) == (404, {"message": "page not found"})
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ("//_ping", "/_ping"),
+        ("/v1.41//_ping?a=b%20c", "/v1.41/_ping?a=b%20c"),
+        ("/a/../_ping", "/_ping"),
+        ("/./_ping/", "/_ping/"),
+        ("/a%2F%2Fb%20c", "/a/b%20c"),
+        ("/../../etc", "/etc"),
+    ],
+)
+async def test_unclean_paths_are_sent_to_the_clean_one(
+    probe: SimpleNamespace, target: str, place: str
+) -> None:
+    status, head, _ = await head_and_body(probe.path, f"GET {target} HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+    assert status == 301 and f"location: {place}\r\n".encode() in bytes(head).lower() + b"\r\n"
 
 
 async def test_errors_become_statuses(probe: SimpleNamespace) -> None:
@@ -301,7 +317,7 @@ async def _throw(directory: object, data: bytes) -> None:
     sock = socket.socket(socket.AF_UNIX)
     sock.setblocking(False)
     sock.bind(path)
-    async with Server(object(), TABLE) as server:
+    async with Server(SimpleNamespace(access=None, audit=None), TABLE) as server:
         await server.listen(sock)
         _, writer = await asyncio.open_unix_connection(path)
         writer.write(data)

@@ -175,3 +175,17 @@ def test_a_full_disk_drops_and_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     log.write(1, b"after\n")
     log.finish()
     assert read(path) == b"before\nonggi: 3 log entries were lost: No space left on device\nafter\n"
+
+
+def test_each_line_is_a_frame_of_its_own(tmp_path: Path) -> None:
+    """Clients take a frame for a line (aiodocker), as dockerd's are."""
+    path = tmp_path / "log"
+    log = make(path)
+    log.write(1, b"one\ntwo\n")
+    log.write(2, b"bad\n")
+    reader = LogReader(str(path), Selection())
+    frames = [(1, b"one\n"), (1, b"two\n"), (2, b"bad\n")]
+    assert b"".join(reader.chunks()) == b"".join(
+        bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text for stream, text in frames
+    )
+    reader.close()

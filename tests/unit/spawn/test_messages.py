@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import socket
 
@@ -48,6 +49,19 @@ def test_nonsense_is_refused(nonsense: bytes) -> None:
         receiver.receive()
     receiver.close()
     left.close()
+
+
+@pytest.mark.parametrize("nonsense", [b"\0\0\0\1x", (MAX_FRAME_BYTES + 1).to_bytes(4, "big")])
+def test_nonsense_behind_a_message_leaves_its_descriptors_closed(nonsense: bytes) -> None:
+    before = os.listdir("/proc/self/fd")
+    left, right = socket.socketpair()
+    receiver = Channel(right)
+    frame = marshal.dumps((1, "a", None, 2))
+    socket.send_fds(left, [len(frame).to_bytes(4, "big") + frame + nonsense], [0, 0])
+    with left, pytest.raises(ProtocolError):
+        receiver.receive()
+    receiver.close()
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_detach_keys_hold_back_and_let_go() -> None:

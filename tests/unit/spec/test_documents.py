@@ -36,7 +36,7 @@ def test_platforms(text: str, normal: str) -> None:
     assert str(platform.parse(text)) == normal
 
 
-@pytest.mark.parametrize("text", ["", "a/b/c/d", "linux//x", "li nux"])
+@pytest.mark.parametrize("text", ["", "a/b/c/d", "linux//x", "li nux", "foo", "x86"])
 def test_platforms_refused(text: str) -> None:
     with pytest.raises(InvalidParameter):
         platform.parse(text)

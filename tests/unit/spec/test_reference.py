@@ -15,6 +15,10 @@ DIGEST = "sha256:" + "a1" * 32
 @pytest.mark.parametrize(
     ("text", "canonical", "familiar"),
     [
+        ("docker.io/docker.io/c", "docker.io/docker.io/c", "docker.io/docker.io/c"),
+        ("docker.io/localhost/c", "docker.io/localhost/c", "docker.io/localhost/c"),
+        ("docker.io/reg.example/c", "docker.io/reg.example/c", "docker.io/reg.example/c"),
+        ("docker.io/" + "a" * 64, "docker.io/library/" + "a" * 64, "docker.io/library/" + "a" * 64),
         ("debian", "docker.io/library/debian", "debian"),
         ("debian:12", "docker.io/library/debian:12", "debian:12"),
         ("docker.io/debian", "docker.io/library/debian", "debian"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from onggi.errors import Conflict, Corrupt, InvalidParameter, NoSpace, NoSuchContainer, NoSuchNetwork, System
-from onggi.store import containers, migrations, networks, volumes
+from onggi.store import containers, images, indexes, migrations, networks, volumes
 from onggi.store.containers import ContainerRow
 from onggi.store.database import Database
 
@@ -47,6 +47,26 @@ def test_each_step_takes_an_older_file_to_the_newest_schema(tmp_path: Path, vers
         schema = "SELECT name, sql FROM sqlite_master ORDER BY name"
         assert database.read(schema) == fresh.read(schema)
         assert database.one("PRAGMA user_version") == (len(migrations.STEPS),)
+
+
+def test_names_of_a_store_of_one_platform_stand_for_their_image(tmp_path: Path) -> None:
+    path = str(tmp_path / "old.db")
+    old = sqlite3.connect(path, isolation_level=None)
+    for number, step in enumerate(migrations.STEPS[:3], 1):
+        old.executescript(f"{step}; PRAGMA user_version = {number}; PRAGMA application_id = 0x4F4E4747;")
+    old.execute("INSERT INTO images VALUES ('sha256:c', 'sha256:m', NULL, 5, 6, 7)")
+    for name in ("docker.io/library/a:1", "docker.io/library/a@sha256:i"):
+        old.execute("INSERT INTO names VALUES (?, 'sha256:c', 'sha256:m')", (name,))
+    old.execute("INSERT INTO blobs VALUES ('sha256:c', 'sha256:m')")
+    old.close()
+    with Database(path) as database:
+        assert images.get(database, "sha256:c") == images.ImageRow("sha256:c", "sha256:m", None, 5, 6, 7)
+        assert [(row.name, row.target) for row in images.names(database, "sha256:c")] == [
+            ("docker.io/library/a:1", ""),
+            ("docker.io/library/a@sha256:i", ""),
+        ]
+        assert indexes.forget_unnamed(database) == [] and images.known_blobs(database) == {"sha256:m"}
+        assert images.unneeded_blobs(database, ["sha256:m", "sha256:x"]) == ["sha256:x"]
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -95,7 +115,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_clear_error_and_the_file_stays_whole(tmp_path: Path) -> None:
     path = str(tmp_path / "onggi.db")
     with Database(path) as database:
-        database.write("PRAGMA max_page_count = 60")
+        database.write("PRAGMA max_page_count = 90")
         with pytest.raises(NoSpace, match="no space left"):
             for number in range(1000):
                 row = ContainerRow(f"{number:064x}", f"n{number}", "created", "i", 1, b"x" * 1000)

@@ -21,10 +21,13 @@ SILENT = (
     "input-metadata:",
     "local-sessionid:",
     "localsessionid:",
+    "cache-imports",  # caching.py
+    "cache-from",
+    "attest:",  # outputs/attestations.py
 )
 
 
-def options(attributes: Mapping[str, str], *, shared_key: str, entitlements: tuple[str, ...]) -> Options:
+def options(attributes: Mapping[str, str], *, shared_key: str) -> Options:
     """Raises InvalidParameter, NotImplemented_."""
     _refuse(attributes)
     network = attributes.get("force-network-mode", "")
@@ -34,12 +37,13 @@ def options(attributes: Mapping[str, str], *, shared_key: str, entitlements: tup
         build_args=_named(attributes, "build-arg:"),
         labels=_named(attributes, "label:"),
         platforms=tuple(platforms.parse(one) for one in _list(attributes, "platform")),
+        multi_platform=attributes.get("multi-platform", "").lower() in ("1", "t", "true"),
         context_name=attributes.get("contextkey") or "context",
         dockerfile_name=attributes.get("dockerfilekey") or "dockerfile",
         contexts={name: NamedContext(value=value) for name, value in _named(attributes, "context:").items()},
         no_cache="no-cache" in attributes and not attributes["no-cache"],
         no_cache_filter=tuple(_list(attributes, "no-cache")),
-        resolve={"pull": "pull", "local": "local"}.get(attributes.get("image-resolve-mode", ""), "default"),
+        resolve="pull" if attributes.get("image-resolve-mode") == "pull" else "default",
         network={"": "default", "sandbox": "default", "bridge": "default"}.get(network, network),
         extra_hosts=tuple(_pair(one) for one in _list(attributes, "add-hosts")),
         ulimits=tuple(_ulimit(one) for one in _list(attributes, "ulimit")),
@@ -48,13 +52,13 @@ def options(attributes: Mapping[str, str], *, shared_key: str, entitlements: tup
         hostname=attributes.get("hostname", ""),
         cache_namespace=attributes.get("build-arg:BUILDKIT_CACHE_MOUNT_NS", ""),
         shared_key=shared_key,
-        entitlements=entitlements,
     )
 
 
 KNOWN = frozenset({
     "filename", "target", "platform", "contextkey", "dockerfilekey", "no-cache", "image-resolve-mode",
-    "force-network-mode", "add-hosts", "ulimit", "shm-size", "cgroup-parent", "hostname",
+    "context", "requestid", "force-network-mode", "add-hosts", "ulimit", "shm-size", "cgroup-parent",
+    "hostname",
 })  # fmt: skip
 NAMED = ("build-arg:", "label:", "context:")
 
@@ -63,21 +67,16 @@ def _refuse(attributes: Mapping[str, str]) -> None:
     for name, value in attributes.items():
         if name in KNOWN or name.startswith(NAMED) or name.startswith(SILENT):
             continue
-        if name in ("multi-platform", "no-cache-export") and value in ("", "false"):
+        if name == "multi-platform":
             continue
-        if name == "context":
-            raise NotImplemented_(f"{value}: this engine takes a context from the client's directories only")
-        if name == "requestid":
-            raise NotImplemented_(f"{value}: this engine answers no such question about a Dockerfile yet")
-        if name in ("cache-imports", "cache-from"):
-            raise NotImplemented_("cache import: this engine imports no build cache yet")
-        if name.startswith("attest:"):
-            raise NotImplemented_(f"{name.removeprefix('attest:')}: this engine attests nothing yet")
+        if name == "no-cache-export" and value in ("", "false"):
+            continue
         raise NotImplemented_(f"{name}: this engine does not know this attribute of a build")
 
 
 def _named(attributes: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {name[len(prefix) :]: value for name, value in attributes.items() if name.startswith(prefix)}
+    """In the order of their names: the client's maps have none."""
+    return {name[len(prefix) :]: attributes[name] for name in sorted(attributes) if name.startswith(prefix)}
 
 
 def _list(attributes: Mapping[str, str], name: str) -> list[str]:

@@ -12,6 +12,7 @@ below directories that this transfer itself has found or made, so no name and no
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import stat
@@ -63,13 +64,27 @@ class Entry(msgspec.Struct, frozen=True):
         return self.regular and bool(self.link)
 
 
-async def receive(stream: Any, root: str, work: Work) -> None:
-    """Bring `root` to what the client has. `stream` is the open call, `work` runs what blocks.
+async def receive(
+    stream: Any, root: str, work: Work, *, before: bytes = b"", begin: Callable[[], None] | None = None
+) -> bytes:
+    """Bring `root` to what the client has; a digest of all that the client said of it. Where that is as
+    `before`, the tree is as it was then; else `begin` is called before anything changes. `stream` is the open
+    call, `work` runs what blocks.
 
     Raises InvalidParameter (frames that do not fit), TooLarge, OSError.
     """
-    entries = await _entries(stream)
-    tree = Tree(root)
+    entries, said = await _entries(stream)
+    if said != before:
+        if begin is not None:
+            await work(begin)
+        await _bring(stream, Tree(root), entries, work)
+    await stream.send_message(kind("Packet")(type=FIN), end=True)
+    while await stream.recv_message() is not None:
+        pass
+    return said
+
+
+async def _bring(stream: Any, tree: Tree, entries: list[Entry], work: Work) -> None:
     try:
         wanted = await work(tree.prepare, entries)
         asking = asyncio.create_task(_ask(stream, wanted))
@@ -82,20 +97,19 @@ async def receive(stream: Any, root: str, work: Work) -> None:
         await work(tree.finish)
     finally:
         await work(tree.close)
-    await stream.send_message(kind("Packet")(type=FIN), end=True)
-    while await stream.recv_message() is not None:
-        pass
 
 
-async def _entries(stream: Any) -> list[Entry]:
+async def _entries(stream: Any) -> tuple[list[Entry], bytes]:
     found: list[Entry] = []
+    said = hashlib.sha256()
     directories, regular, seen = {""}, set[str](), set[str]()
     while True:
         packet = await _packet(stream)
         if packet.type != STAT:
             raise InvalidParameter(f"the client sent packet type {packet.type} among the names")
         if not packet.HasField("stat"):
-            return found
+            return found, said.digest()
+        said.update(b"%d " % packet.ByteSize() + packet.SerializeToString())
         if len(found) == ENTRIES_MAX:
             raise TooLarge(f"the client's directory has more than {ENTRIES_MAX} names")
         entry = _entry(packet.stat)

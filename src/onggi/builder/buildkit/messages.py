@@ -3,6 +3,7 @@
     SolveRequest
         1 Ref string
         7 FrontendAttrs map string          a map from strings
+        3 Results numbered Descriptor       a map from integers
         13 Exporters repeated Exporter
 
 Fields that are not named here are skipped when they come, as protobuf has it. The numbers are those of
@@ -16,6 +17,8 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from onggi.builder.buildkit import history_messages, operations
+
 PACKAGE = "onggi.buildkit"
 TABLE = """
 Empty
@@ -27,6 +30,10 @@ Timestamp
 Status
     1 code int32
     2 message string
+    3 details repeated Any
+Any
+    1 type_url string
+    2 value bytes
 
 Platform
     1 Architecture string
@@ -71,8 +78,6 @@ UsageRecord
     11 Shared bool
     12 Parents repeated string
 
-Definition
-    1 def repeated bytes
 Exporter
     1 Type string
     2 Attrs map string
@@ -82,7 +87,22 @@ CacheOptions
     5 Imports repeated Exporter
 SourcePolicy
     1 version int64
-    2 rules repeated bytes
+    2 rules repeated PolicyRule
+PolicyRule
+    1 action int32
+    2 selector PolicySelector
+    3 updates PolicyUpdate
+PolicyUpdate
+    1 identifier string
+    2 attrs map string
+PolicySelector
+    1 identifier string
+    2 match_type int32
+    3 constraints repeated PolicyConstraint
+PolicyConstraint
+    1 key string
+    2 value string
+    3 condition int32
 SolveRequest
     1 Ref string
     2 Definition Definition
@@ -145,6 +165,7 @@ PongResponse
     3 Workers repeated WorkerRecord
 Ref
     1 id string
+    2 def Definition
 RefMap
     1 refs map Ref
 Result
@@ -163,6 +184,36 @@ GatewaySolveRequest
     15 SourcePolicies repeated SourcePolicy
 GatewaySolveResponse
     3 result Result
+InputsResponse
+    1 Definitions map Definition
+ResolveImageConfigRequest
+    1 Ref string
+    2 Platform Platform
+    3 ResolveMode string
+ResolveImageConfigResponse
+    1 Digest string
+    2 Config bytes
+    3 Ref string
+FileRange
+    1 Offset int64
+    2 Length int64
+ReadFileRequest
+    1 Ref string
+    2 FilePath string
+    3 Range FileRange
+ReadDirRequest
+    1 Ref string
+    2 DirPath string
+    3 IncludePattern string
+ReadDirResponse
+    1 entries repeated Stat
+StatFileRequest
+    1 Ref string
+    2 Path string
+StatFileResponse
+    1 stat Stat
+EvaluateRequest
+    1 Ref string
 
 Stat
     1 path string
@@ -180,6 +231,31 @@ Packet
     2 stat Stat
     3 ID uint32
     4 data bytes
+ContentInfo
+    1 digest string
+    2 size int64
+ContentInfoRequest
+    1 digest string
+ContentInfoResponse
+    1 info ContentInfo
+ReadContentRequest
+    1 digest string
+    2 offset int64
+    3 size int64
+ReadContentResponse
+    1 offset int64
+    2 data bytes
+WriteContentRequest
+    1 action int32
+    2 ref string
+    3 total int64
+    4 expected string
+    5 offset int64
+    6 data bytes
+WriteContentResponse
+    1 action int32
+    4 offset int64
+    6 digest string
 GetSecretRequest
     1 ID string
 CheckAgentRequest
@@ -206,7 +282,7 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
     """The table as protobuf's own description of a file."""
     file = descriptor_pb2.FileDescriptorProto(name="onggi/buildkit.proto", package=PACKAGE, syntax="proto3")
     message = descriptor_pb2.DescriptorProto()
-    for line in TABLE.splitlines():
+    for line in (TABLE + operations.TABLE + history_messages.TABLE).splitlines():
         if line.startswith("    "):
             _field(message, line.split())
         elif line:
@@ -217,12 +293,12 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
 def _field(message: descriptor_pb2.DescriptorProto, words: list[str]) -> None:
     number, name, *kind = words
     field = message.field.add(name=name, number=int(number), label=_FIELD.LABEL_OPTIONAL)
-    if kind[0] == "map":
+    if kind[0] in ("map", "numbered"):
         field.label = _FIELD.LABEL_REPEATED
         _typed(field, f"{message.name}.{name[0].upper()}{name[1:]}Entry")
         entry = message.nested_type.add(name=f"{name[0].upper()}{name[1:]}Entry")
         entry.options.map_entry = True
-        _field(entry, ["1", "key", "string"])
+        _field(entry, ["1", "key", "string" if kind[0] == "map" else "int64"])
         _field(entry, ["2", "value", kind[1]])
         return
     if kind[0] == "repeated":

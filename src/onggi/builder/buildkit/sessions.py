@@ -18,7 +18,9 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from onggi.builder.buildkit import files
 from onggi.builder.buildkit.connection import Called
+from onggi.builder.buildkit.content import Store
 from onggi.builder.buildkit.messages import kind
+from onggi.builder.cache.contexts import Context
 from onggi.builder.client import Credentials
 from onggi.builder.graph import LocalSource
 from onggi.errors import InvalidParameter, NotFound, TooLarge, Unavailable
@@ -40,14 +42,16 @@ class Session:
         self._work = work
         self._agents: set[asyncio.Task[None]] = set()
 
-    async def directory(self, source: LocalSource, into: str) -> None:
+    async def directory(self, source: LocalSource, into: Context) -> bytes:
         call = StreamStreamMethod(
             self._channel, "/moby.filesync.v1.FileSync/DiffCopy", kind("Packet"), kind("Packet")
         )
         try:
             async with call.open(metadata=_metadata(source)) as stream:
                 await stream.send_request()
-                await files.receive(stream, into, self._work)
+                return await files.receive(
+                    stream, into.path, self._work, before=into.listing, begin=into.begin
+                )
         except (GRPCError, StreamTerminatedError, ConnectionError) as error:
             raise _told(error, f"local directory {source.name}") from None
 
@@ -83,6 +87,19 @@ class Session:
         task.add_done_callback(self._agents.discard)
         return theirs
 
+    def layout(self, store: str, digest: str) -> Store:
+        return self.content(f"oci:{store}", top=digest)
+
+    async def upload(self, path: str, take: Callable[[bytes], None]) -> None:
+        call = StreamStreamMethod(self._channel, "/moby.upload.v1.Upload/Pull", kind("Bytes"), kind("Bytes"))
+        try:
+            async with call.open(metadata={"urlpath": path, "urlhost": "buildkit-session"}) as stream:
+                await stream.send_request(end=True)
+                while (message := await stream.recv_message()) is not None:
+                    await self._work(take, message.data)
+        except (GRPCError, StreamTerminatedError, ConnectionError) as error:
+            raise _told(error, f"upload {path}") from None
+
     async def _forward(self, id: str, sock: socket.socket) -> None:
         """One connection to the client's agent, until either side ends it."""
         reader, writer = await asyncio.open_connection(sock=sock)
@@ -105,6 +122,15 @@ class Session:
             return  # the agent's user sees its connection end
         finally:
             writer.close()
+
+    @property
+    def channel(self) -> Called:
+        """Where this client's own services are called."""
+        return self._channel
+
+    def content(self, id: str, *, top: str = "") -> Store:
+        """A content store of the client's by its name for it."""
+        return Store(self._channel, id, self._work, top=top)
 
     async def _ask(self, method: str, request: Any, reply: str, what: str) -> Any:
         try:

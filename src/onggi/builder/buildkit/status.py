@@ -1,4 +1,4 @@
-"""A build's events as the messages of Control.Status, for one listener.
+"""A build's events as the messages of Control.Status.
 
 Events wait here until somebody listens. A process is stopped while a listener has not taken WAITING_MAX bytes
 of output; without a listener what is more than that is dropped.
@@ -11,17 +11,24 @@ import hashlib
 import time
 from typing import Any
 
+from onggi.builder.buildkit.history.recording import Recording
 from onggi.builder.buildkit.messages import kind, timestamp
 from onggi.builder.graph import Warning_
-from onggi.builder.progress import Began, Event, Output, Transfer, VertexState, Warned
+from onggi.builder.progress import Began, Event, Kept, Output, Transfer, VertexState, Warned
 
 WAITING_MAX = 2 << 20
+KEPT = "onggi: the step is kept: onggi builder shell {0}, onggi builder rerun {0}\n"
 
 
 class Teller:
-    """Takes events (progress.Progress), gives messages. For the event loop's thread."""
+    """Takes events (progress.Progress), gives messages. For the event loop's thread.
+
+    `record` gets everything too: the first listener hears of the build as it goes, any other from the record.
+    """
 
     def __init__(self) -> None:
+        self.record: Recording | None = None
+        self._taken = False
         self._waiting: list[tuple[str, Any]] = []
         self._bytes = 0
         self._listening = False
@@ -46,6 +53,8 @@ class Teller:
                 ))  # fmt: skip
             case Output():
                 self._log(event.vertex, event.stream, event.data, event.at)
+            case Kept():
+                self._log(event.vertex, 2, KEPT.format(event.record_id).encode(), event.at)
             case Warned():
                 self.warn(event.warning, event.vertex)
             case Began():
@@ -82,6 +91,8 @@ class Teller:
 
     def _add(self, field: str, message: Any) -> None:
         self._waiting.append((field, message))
+        if self.record is not None:
+            self.record.add(field, message)
         self._news.set()
 
     def end(self) -> None:
@@ -93,9 +104,14 @@ class Teller:
         """Wait until the listener has taken what there is."""
         await self._drained.wait()
 
+    @property
+    def taken(self) -> bool:
+        """Whether somebody listens, or has listened."""
+        return self._taken
+
     async def messages(self) -> Any:
-        """StatusResponses until the build's end. One listener: whoever calls first."""
-        self._listening = True
+        """StatusResponses until the build's end. For one listener."""
+        self._listening = self._taken = True
         try:
             while True:
                 await self._news.wait()

@@ -22,6 +22,7 @@ from collections import Counter
 import msgspec
 
 from onggi import failpoints
+from onggi.builder.cache.failed import FailedStep
 from onggi.builder.solver.results import Stack
 from onggi.images.images import Images
 from onggi.store import build_cache as rows
@@ -48,6 +49,7 @@ class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
     vertex: str = ""
     parts: tuple[Part, ...] = ()
     parents: tuple[str, ...] = ()  # records that this one was made from
+    failed: FailedStep | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -77,7 +79,7 @@ class Cache:
         self.in_use: Counter[str] = Counter()
         self.lock = threading.RLock()
         with open(BOOT_ID, encoding="ascii") as file:
-            self._boot = file.read().strip()
+            self.boot = file.read().strip()
         os.makedirs(self.root, 0o700, exist_ok=True)
 
     def find(self, key: str) -> Found | None:
@@ -105,19 +107,26 @@ class Cache:
         parents: tuple[str, ...],
         disk_bytes: int,
         created_at: int,
+        failed: FailedStep | None = None,
     ) -> str:
-        """Keep a result under its key, in the place of what the key led to before; the record's id."""
+        """Keep a result under its key, in the place of what the key led to before; the record's id. What a
+        step left that `failed` has no key.
+        """
         record_id = secrets.token_hex(12)
+        kind = rows.REGULAR if failed is None else rows.FAILED
         row = CacheRow(
-            id=record_id, kind=rows.REGULAR, state="ready", tree="", description=name,
-            created_at=created_at, used_at=created_at, uses=0, size=disk_bytes, boot=self._boot,
-            record=msgspec.json.encode(Recorded(vertex, parts, parents)),
+            id=record_id, kind=kind, state="ready", tree="", description=name,
+            created_at=created_at, used_at=created_at, uses=0, size=disk_bytes, boot=self.boot,
+            record=msgspec.json.encode(Recorded(vertex, parts, parents, failed)),
         )  # fmt: skip
         with self.lock, self.database.transaction():
             rows.insert(self.database, row)
             for number, stack in outputs.items():
                 rows.set_output(self.database, record_id, number, stack.top)
-            rows.set_key(self.database, key, record_id)
+            if failed is None:
+                rows.set_key(self.database, key, record_id)
+            for chain_id in filter(None, failed.inputs if failed is not None else ()):
+                rows.keep(self.database, record_id, "snapshot", chain_id)
         failpoints.hit("cache.saved")
         return record_id
 
@@ -153,7 +162,7 @@ class Cache:
         now = time.time_ns()
         row = CacheRow(
             id=secrets.token_hex(12), kind=kind, state="making", tree=name, description=kind,
-            created_at=now, used_at=now, uses=1, size=0, boot=self._boot,
+            created_at=now, used_at=now, uses=1, size=0, boot=self.boot,
             record=msgspec.json.encode(Recorded()),
         )  # fmt: skip
         rows.insert(self.database, row)
@@ -190,6 +199,10 @@ class Cache:
             self._images.trash.throw(f"{self.root}/{row.tree}")
         rows.delete(self.database, row.id)
 
+    def throw(self, path: str) -> None:
+        """Let a directory of ours go, in the end."""
+        self._images.trash.throw(path)
+
     # -- power cuts and crashes
 
     def synced(self) -> None:
@@ -200,7 +213,7 @@ class Cache:
         """Once at start: remove what was half made, what a power cut may have torn, what has no row."""
         removed = []
         for row in rows.list_(self.database):
-            torn = row.boot not in ("", self._boot)
+            torn = row.boot not in ("", self.boot)
             if row.state != "ready" or torn:
                 self.remove(row)
                 removed.append(row.id)

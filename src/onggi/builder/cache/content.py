@@ -25,12 +25,32 @@ NO_BYTES = hashlib.sha256().digest()
 
 
 class Digests:
-    """Digests of the files of one folder, by path, as long as inode, size and times are the same."""
+    """Digests of the files of one folder, by path, as long as inode, size and times are the same.
 
-    def __init__(self, known: dict[bytes, tuple[int, int, int, int, bytes]] | None = None) -> None:
-        self._known = known or {}
+    `selections`: of what actions take, by the action, as long as nobody changes the folder. With a
+    `directory` both are kept there.
+    """
+
+    def __init__(self, directory: str = "") -> None:
+        self._directory = directory
+        self._files: dict[bytes, tuple[int, int, int, int, bytes]] = {}
+        self.selections: dict[str, str] = {}
         self._lock = threading.Lock()
-        self.changed = False
+        self._changed = False
+        self._saved = 0
+
+    @classmethod
+    def kept(cls, directory: str) -> Digests:
+        """As save() left them; of bytes that are not ours, nothing is known."""
+        found = cls(directory)
+        try:
+            files = msgspec.msgpack.decode(read(f"{directory}/digests"), type=_FILES)
+            found._files = dict(files)
+            found.selections = msgspec.msgpack.decode(read(f"{directory}/selections"), type=dict[str, str])
+        except msgspec.DecodeError:
+            pass  # a new one has no such files
+        found._saved = len(found.selections)
+        return found
 
     def of(self, found: Found, path: bytes) -> bytes:
         """The SHA-256 of a regular file's bytes. Raises OSError."""
@@ -38,27 +58,44 @@ class Digests:
         if not facts.st_size:
             return NO_BYTES
         stamp = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
-        known = self._known.get(path)
+        known = self._files.get(path)
         if known is not None and known[:4] == stamp:
             return known[4]
         digest = _hash(found)
         with self._lock:
-            self._known[path] = (*stamp, digest)
-            self.changed = True
+            self._files[path] = (*stamp, digest)
+            self._changed = True
         return digest
 
-    def encode(self) -> bytes:
+    def save(self) -> None:
+        """Keep what is new."""
+        if not self._directory:
+            return
         with self._lock:
-            return msgspec.msgpack.encode(list(self._known.items()))
+            if self._changed:
+                replace(f"{self._directory}/digests", msgspec.msgpack.encode(list(self._files.items())))
+            if self._saved != len(self.selections):
+                replace(f"{self._directory}/selections", msgspec.msgpack.encode(self.selections))
+            self._changed, self._saved = False, len(self.selections)
 
-    @classmethod
-    def decode(cls, data: bytes) -> Digests:
-        """Of bytes that are not ours, nothing is known."""
-        try:
-            items = msgspec.msgpack.decode(data, type=list[tuple[bytes, tuple[int, int, int, int, bytes]]])
-        except msgspec.DecodeError:
-            return cls()
-        return cls(dict(items))
+
+_FILES = list[tuple[bytes, tuple[int, int, int, int, bytes]]]
+
+
+def read(path: str) -> bytes:
+    """Of a file that is not there, nothing."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def replace(path: str, data: bytes) -> None:
+    """A file anew, without waiting for the disk: its reader knows of which boot it is."""
+    with open(f"{path}.new", "wb") as file:
+        file.write(data)
+    os.rename(f"{path}.new", path)
 
 
 def _hash(found: Found) -> bytes:
@@ -82,14 +119,6 @@ def selection(root_fd: int, action: CopyAction, digests: Digests | None = None) 
         for found in select.walk(root_fd, source, filters):
             whole.update(_line(found, source.path, action, digests))
     return "sha256:" + whole.hexdigest()
-
-
-def tree(root_fd: int, path: bytes, digests: Digests | None = None) -> str:
-    """The digest of a file or directory as a mount shows it: owners, modes and all. Raises as selection()."""
-    action = CopyAction(
-        from_input=0, source=os.fsdecode(path), target="/", wildcard=False, contents_only=True
-    )
-    return selection(root_fd, action, digests)
 
 
 def _line(found: Found, above: bytes, action: CopyAction, digests: Digests | None) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,11 +22,20 @@ from onggi.builder.executors.copying import Copier
 from onggi.builder.graph import Cache as CacheMount
 from onggi.builder.graph import CopyAction
 from onggi.builder.solver.results import EMPTY, Result
+from onggi.errors import OnggiError
+from onggi.images.apply import extract
+from onggi.images.compression import decompress
 from onggi.images.tree import RESOLVE
 from onggi.kernel.files import openat2
+from onggi.store import build_cache as rows
+from onggi.store.blobs import Ingest
 
 if TYPE_CHECKING:
+    from onggi.builder.remote.config import Blob
+    from onggi.builder.remote.importing import Imported
     from onggi.builder.solver.job import Job
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -37,7 +47,9 @@ async def opened(job: Job, mount: CacheMount, inputs: list[Result | None]) -> As
     if lock is not None:
         await lock.acquire()
     try:
+        await _imported(job, mount, name)
         tree = await builder.work(_tree, job, mount, name, inputs)
+        job.mounts.setdefault(mount.id, f"{tree.path}/fs")
         try:
             yield f"{tree.path}/fs"
         finally:
@@ -47,6 +59,57 @@ async def opened(job: Job, mount: CacheMount, inputs: list[Result | None]) -> As
             lock.release()
 
 
+async def _imported(job: Job, mount: CacheMount, name: str) -> None:
+    """A directory that is not here yet begins as an imported cache has it. One that cannot be read begins
+    empty.
+    """
+    for imported in job.imported:
+        blob = imported.mount(mount.id)
+        if blob is None or await job.builder.work(rows.by_tree, job.builder.cache.database, name) is not None:
+            continue
+        async with job.builder.mount_locks.setdefault(f"import {name}", asyncio.Lock()):
+            try:
+                await _bring(job, mount, name, imported, blob)
+                return
+            except (OnggiError, OSError) as error:
+                log.warning("cache mount %r of %s is not usable: %s", mount.id, imported.source.name, error)
+
+
+async def _bring(job: Job, mount: CacheMount, name: str, imported: Imported, blob: Blob) -> None:
+    work = job.builder.work
+    ingest = await work(job.engine.images.blobs.ingest, blob.digest)
+    try:
+        await imported.source.blob(blob.digest, blob.size, ingest.write)
+        await work(_unpacked, job, mount, name, ingest)
+    finally:
+        await work(ingest.discard)
+
+
+def _unpacked(job: Job, mount: CacheMount, name: str, ingest: Ingest) -> None:
+    cache = job.builder.cache
+    ingest.seal()
+    with cache.lock:
+        tree = cache.tree(MOUNT, name, use=False)
+        if not tree.made:
+            return
+        try:
+            os.mkdir(f"{tree.path}/fs", 0o755)
+            fd = os.open(f"{tree.path}/fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                with open(ingest.path, "rb") as file:
+                    extract(decompress(file), fd, own_root=True)
+            finally:
+                os.close(fd)
+            cache.finish(tree.record_id, size=0, description=_description(mount))
+        except BaseException:
+            cache.forget(tree.record_id)
+            raise
+
+
+def _description(mount: CacheMount) -> str:
+    return f"cached mount {mount.target} with id {mount.id!r}"
+
+
 def _tree(job: Job, mount: CacheMount, name: str, inputs: list[Result | None]) -> Tree:
     cache = job.builder.cache
     with cache.lock:  # a second step that comes meanwhile finds it filled
@@ -54,9 +117,7 @@ def _tree(job: Job, mount: CacheMount, name: str, inputs: list[Result | None]) -
         if tree.made:
             try:
                 _fill(job, mount, tree, inputs[mount.input] if mount.input >= 0 else None)
-                cache.finish(
-                    tree.record_id, size=0, description=f"cached mount {mount.target} with id {mount.id!r}"
-                )
+                cache.finish(tree.record_id, size=0, description=_description(mount))
             except BaseException:
                 cache.release(tree.record_id)
                 cache.forget(tree.record_id)

@@ -60,7 +60,7 @@ def dockerfile(path: str, name: str) -> tuple[str, bytes]:
     fd = os.open(path, DIRECTORY)
     try:
         for tried in (name,) if name else ("Dockerfile", "dockerfile"):
-            data = _read(fd, tried, SIZE_MAX)
+            data = read_below(fd, tried, SIZE_MAX)
             if data is not None:
                 _ignore(fd, tried)
                 return tried, data
@@ -73,12 +73,13 @@ def read(path: str, name: str, limit: int) -> bytes | None:
     """A file below a directory; None where there is none. Blocking. Raises InvalidParameter."""
     fd = os.open(path, DIRECTORY)
     try:
-        return _read(fd, name, limit)
+        return read_below(fd, name, limit)
     finally:
         os.close(fd)
 
 
-def _read(root_fd: int, name: str, limit: int) -> bytes | None:
+def read_below(root_fd: int, name: str, limit: int) -> bytes | None:
+    """The same below a descriptor."""
     path = follow(root_fd, os.fsencode(name.strip("/")))
     try:
         fd = openat2(root_fd, path or b".", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, resolve=RESOLVE)
@@ -96,14 +97,14 @@ def _read(root_fd: int, name: str, limit: int) -> bytes | None:
 def _ignore(root_fd: int, dockerfile: str) -> None:
     """Take away the Dockerfile and .dockerignore where the latter says so."""
     own = f"{dockerfile}{IGNORE}"
-    data = _read(root_fd, own, IGNORE_MAX)
+    data = read_below(root_fd, own, IGNORE_MAX)
     if data is None:
-        data = _read(root_fd, IGNORE, IGNORE_MAX)
+        data = read_below(root_fd, IGNORE, IGNORE_MAX)
     if data is None:
         return
     matcher = dockerignore.Matcher(dockerignore.read(data))
     for name in (IGNORE, own, dockerfile):
-        if matcher.excludes(name) and _read(root_fd, name, SIZE_MAX) is not None:
+        if matcher.excludes(name) and read_below(root_fd, name, SIZE_MAX) is not None:
             path = follow(root_fd, os.fsencode(name.strip("/")))
             directory, _, last = path.rpartition(b"/")
             parent = openat2(root_fd, directory or b".", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE)

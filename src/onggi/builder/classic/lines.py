@@ -28,6 +28,7 @@ class Lines:
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._drained = asyncio.Event()
         self._drained.set()
+        self._ended = False
 
     def line(self, body: dict[str, Any]) -> None:
         self.raw(msgspec.json.encode(body) + b"\r\n")
@@ -41,11 +42,20 @@ class Lines:
         self._lines.put_nowait(None)
 
     async def next(self) -> bytes | None:
-        """The next line; None at the end."""
+        """The lines that are there, at least one; None at the end."""
+        if self._ended:
+            return None
         line = await self._lines.get()
+        taken = []
+        while line is not None:
+            taken.append(line)
+            if self._lines.empty():
+                break
+            line = self._lines.get_nowait()
+        self._ended = line is None
         if self._lines.qsize() < QUEUED_MAX:
             self._drained.set()
-        return line
+        return b"".join(taken) or None
 
     async def room(self) -> None:
         """Wait until the client has taken most of what there is."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING
 
 from onggi.builder.builder import builder_of
 from onggi.builder.cache import prune as cache_prune
 from onggi.builder.cache import why as reasons
-from onggi.engine import clock
+from onggi.builder.cache.prune import Keep
 from onggi.engine import filters as filters_
 from onggi.engine.filters import Filters
 from onggi.errors import InvalidParameter
@@ -20,31 +20,46 @@ if TYPE_CHECKING:
 
 FILTERS = frozenset(
     {"until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"}
+    | {"label", "label!"}  # of `system prune`; a record has no labels
 )
 
 
 async def prune(
-    engine: Engine, filters: Filters, *, everything: bool = False, keep_bytes: int = 0
+    engine: Engine,
+    filters: Filters,
+    *,
+    also: Callable[[BuildCache], bool] = lambda _: True,
+    everything: bool = False,
+    keep: Keep | None = None,
+    dry_run: bool = False,
+    without: Set[str] = frozenset(),
 ) -> BuildPruneResponse:
-    """Remove what no build uses. Raises InvalidParameter."""
-    matches = matcher(filters)
+    """Remove what no build uses, and the filters and `also` let pass; with `dry_run` say what that is, taking
+    the images `without` as gone.
+
+    Raises InvalidParameter.
+    """
+    passes = matcher(filters)
     builder = await builder_of(engine)
     report = await builder.work(
         cache_prune.prune,
         builder.cache,
         engine.images,
-        matches,
+        lambda record: passes(record) and also(record),
         everything=everything,
-        keep_bytes=keep_bytes,
+        keep=keep,
+        dry_run=dry_run,
+        without=without,
     )
-    engine.events.emit("builder", "prune", "", {"reclaimed": str(report.space_reclaimed)})
+    if not dry_run:
+        engine.events.emit("builder", "prune", "", {"reclaimed": str(report.space_reclaimed)})
     return report
 
 
-async def usage(engine: Engine) -> list[BuildCache]:
-    """The records, least recently used first."""
+async def usage(engine: Engine, sizes: cache_prune.Sizes | None = None) -> list[BuildCache]:
+    """The records, least recently used first; with `sizes` as they are on the disk now."""
     builder = await builder_of(engine)
-    return await builder.work(cache_prune.listed, builder.cache, engine.images)
+    return await builder.work(cache_prune.listed, builder.cache, engine.images, sizes)
 
 
 async def why(engine: Engine, step: str) -> list[BuildReason]:
@@ -67,6 +82,7 @@ def matcher(filters: Filters) -> Callable[[BuildCache], bool]:
             and any(record.id.startswith(value) for value in filters.get("id", ("",)))
             and any(value in ("", record.type) for value in filters.get("type", ("",)))
             and any(value in record.description for value in filters.get("description", ("",)))
+            and filters_.labels_pass({}, filters)
             and ("parent" not in filters or bool(set(record.parents or ()) & set(filters["parent"])))
         )
 
@@ -78,4 +94,4 @@ def _before(filters: Filters) -> int:
     given = [*filters.get("until", ()), *filters.get("unused-for", ())]
     if len(given) > 1:
         raise InvalidParameter("more than one until filter specified")
-    return clock.parse_instant(given[0]) if given else 0
+    return filters_.instant(given[0]) if given else 0

@@ -1,8 +1,9 @@
 """A build's events as data, for clients that show steps at the same time: `POST /build?progress=status`.
 
     {"id": "onggi.status", "aux": {"vertexes": [...], "statuses": [...], "logs": [...], "warnings": [...]}}
+    {"id": "onggi.failed", "aux": {"ID": "3f2a...", "Held": true, "Excerpt": "..."}}    a step that is kept
     {"id": "onggi.source", "aux": {"excerpt": "..."}}        the lines of the Dockerfile that failed
-    {"aux": {"ID": "sha256:..."}}                            at the end
+    {"aux": {"ID": "sha256:...", "Epoch": 1700000000}}       at the end; with SOURCE_DATE_EPOCH
 
 An `aux` of a status is a SolveStatus as BuildKit's clients print it (`--progress=rawjson`). The parameter is
 Onggi's own; other engines do not know it and answer with the classic words.
@@ -19,7 +20,7 @@ from onggi.builder.progress import Event, Output, Transfer, VertexState, Warned
 from onggi.builder.solver.job import Job
 from onggi.spec import timestamp
 
-STATUS, SOURCE = "onggi.status", "onggi.source"
+STATUS, SOURCE, KEPT = "onggi.status", "onggi.source", "onggi.failed"
 
 
 class StatusTeller(Lines):
@@ -43,6 +44,10 @@ class StatusTeller(Lines):
     def _status(self, kind: str, item: dict[str, Any]) -> None:
         self.line({"id": STATUS, "aux": {kind: [item]}})
 
+    def kept(self, record_id: str, *, held: bool = False, excerpt: str = "") -> None:
+        """A failed step's id; `held`: the build waits for a shell in it."""
+        self.line({"id": KEPT, "aux": {"ID": record_id, "Held": held, "Excerpt": excerpt}})
+
     def fail(self, failed: Failed) -> None:
         if failed.excerpt:
             self.line({"id": SOURCE, "aux": {"excerpt": failed.excerpt}})
@@ -52,8 +57,8 @@ class StatusTeller(Lines):
             detail["code"] = failed.exit_code
         self.line({"errorDetail": detail, "error": message})
 
-    def done(self, image_id: str, names: list[str]) -> None:
-        self.line({"aux": {"ID": image_id}})
+    def done(self, image_id: str, names: list[str], epoch: int | None) -> None:
+        self.line({"aux": {"ID": image_id} | ({} if epoch is None else {"Epoch": epoch})})
 
 
 def _times(item: dict[str, Any], started: int | None, completed: int | None) -> dict[str, Any]:

@@ -59,8 +59,8 @@ class Teller(Lines):
             detail["code"] = failed.exit_code
         self.line({"errorDetail": detail, "error": message})
 
-    def done(self, image_id: str, names: list[str]) -> None:
-        """The last lines of a build that succeeded; `names` are familiar ones."""
+    def done(self, image_id: str, names: list[str], epoch: int | None) -> None:
+        """The last lines of a build that succeeded; `names` are familiar ones. dockerd says no epoch."""
         if self._quiet:
             self.line({"stream": image_id + "\n"})
             return

@@ -1,8 +1,8 @@
 """Parser directives: `# syntax=`, `# escape=`, `# check=` at the very top, each once, before any other
 comment.
 
-Source: docs.docker.com "Dockerfile reference", "Parser directives". `syntax` chooses no other front end
-here: all versions of docker/dockerfile are read by this one; `onggi` switches its extensions on.
+Source: docs.docker.com "Dockerfile reference", "Parser directives". Which front ends `syntax` may name:
+front_ends.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterable
 
 import msgspec
 
+from onggi.builder.dockerfile import front_ends
 from onggi.builder.dockerfile.errors import DockerfileError
 from onggi.builder.instructions import Location
 
 KNOWN = ("syntax", "escape", "check")
-EXTENSIONS = "onggi"  # `# syntax=onggi`, with or without a tag
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
 
 
@@ -33,7 +33,7 @@ class Directives(msgspec.Struct, frozen=True):
     @property
     def extended(self) -> bool:
         """Whether the file asks for this project's own extensions (INCLUDE)."""
-        return self.syntax.partition(":")[0] == EXTENSIONS
+        return self.syntax.partition(":")[0] == front_ends.EXTENDED
 
 
 def read(lines: Iterable[str]) -> Directives:

@@ -15,14 +15,13 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import msgspec
 
 from onggi.errors import InvalidParameter
+from onggi.spec.truth import FALSE, TRUE
 
 _SCHEME = re.compile(r"([a-zA-Z0-9]+)://")
 _SCP = re.compile(
     r"(?P<user>[a-zA-Z0-9_-]+)@(?P<host>[a-zA-Z0-9._-]+):(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?\Z"
 )
 _SCHEMES = ("http", "https", "ssh", "git")
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 class GitRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +127,6 @@ def _set(fields: dict[str, str], name: str, value: str) -> None:
 
 
 def _switch(name: str, value: str) -> bool:
-    if value and value not in _TRUE + _FALSE:
+    if value and value not in TRUE + FALSE:
         raise InvalidParameter(f'invalid {name} value: "{value}"')
-    return value not in _FALSE
+    return value not in FALSE

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from onggi.builder.dockerfile import front_ends
 from onggi.builder.dockerfile import tree as trees
 from onggi.builder.dockerfile.checks import Checks
 from onggi.builder.dockerfile.errors import DockerfileError
@@ -61,12 +62,17 @@ def read(
     name: str = "Dockerfile",
     files: Mapping[str, bytes] | None = None,
     checks: Checks | None = None,
+    syntax: str = "",
 ) -> Dockerfile:
     """A Dockerfile's text to its typed form. `files`: what INCLUDE may find, by path below the
-    Dockerfile's directory. Raises DockerfileError, which names the line and can show it.
+    Dockerfile's directory. `syntax` is what the client says in the place of the file's own `# syntax=`.
+    Raises DockerfileError, which names the line and can show it; InvalidParameter for the client's syntax.
     """
     loader = _Loader(name, data, files or {})
+    front_ends.check(syntax)
     try:
+        if not syntax:
+            front_ends.check_file(data)
         tree, nodes = loader.load()
         return _dockerfile(tree, nodes, tuple(loader.sources), checks or Checks())
     except MissingInclude as error:

@@ -62,10 +62,10 @@ async def fetch(job: Job, vertex: Vertex, op: HttpSource) -> Made:
             headers["Authorization"] = secret.decode("latin-1").strip()
         except NotFound:
             pass  # it is for those who have one
-    return await job.builder.work(_fetch, job, op, headers)
+    return await job.builder.work(_fetch, job, vertex, op, headers)
 
 
-def _fetch(job: Job, op: HttpSource, headers: dict[str, str]) -> Made:
+def _fetch(job: Job, vertex: Vertex, op: HttpSource, headers: dict[str, str]) -> Made:
     cache = job.builder.cache
     named = hashlib.sha256(f"{op.url}\0{op.filename}\0{op.mode}\0{op.uid}\0{op.gid}".encode()).hexdigest()
     tree = cache.own_tree(HTTP, f"http-{named[:32]}")
@@ -78,6 +78,7 @@ def _fetch(job: Job, op: HttpSource, headers: dict[str, str]) -> Made:
     if op.checksum and op.checksum != digest:
         cache.forget(tree.record_id)
         raise InvalidParameter(f"digest mismatch {digest}: {op.checksum}")
+    job.materials[vertex.digest] = (op.url, {"sha256": digest.removeprefix("sha256:")})
     if answer is not None:
         _place(tree.path, op, answer)
     if tree.made:

@@ -6,15 +6,17 @@ bytes are unpacked once more, on their new base. Blocking.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from onggi.builder.executors.files import as_stack
 from onggi.builder.executors.made import Made
 from onggi.builder.graph import Diff, Merge, Vertex
 from onggi.builder.solver.results import EMPTY, Result, Stack
-from onggi.errors import NotImplemented_
+from onggi.images.changes import tree_changes
 from onggi.images.commit import pack_snapshot
 from onggi.images.layers import pack_layer
+from onggi.images.pack import pack_changes
 from onggi.images.unpacking import Unpacking
 from onggi.spec import digest as digests
 from onggi.store import images as rows
@@ -44,11 +46,51 @@ def diff(job: Job, vertex: Vertex, op: Diff, inputs: list[Result | None]) -> Mad
     upper = as_stack(job, inputs[op.upper] if op.upper >= 0 else None)
     count = len(lower.layers)
     if upper.layers[:count] != lower.layers:
-        raise NotImplemented_(f"{vertex.meta.name or 'diff'}: the trees have no common layers")
+        return Made(outputs={0: _compared(job, lower, upper, keep_blob=vertex.digest in job.exported)})
     stack = EMPTY
     for layer in upper.layers[count:]:
         stack = stack.on(_moved(job, layer, stack, keep_blob=vertex.digest in job.exported))
     return Made(outputs={0: stack})
+
+
+def _compared(job: Job, lower: Stack, upper: Stack, *, keep_blob: bool) -> Stack:
+    """What differs between two trees that do not stand on each other, as one layer."""
+    images = job.engine.images
+    worker = Unpacking(images)
+    digest = hashlib.sha256()
+
+    class Sink:
+        def write(self, data: bytes, /) -> None:
+            digest.update(data)
+            worker.write(data)
+
+    try:
+        new_fd, old_fd = job.views.root(upper), job.views.root(lower)
+        packed = pack_changes(new_fd, tree_changes(new_fd, old_fd), Sink())
+    except BaseException:
+        worker.abandon()
+        raise
+    done = worker.finish("sha256:" + digest.hexdigest())
+    try:
+        if not packed.entries:
+            return EMPTY
+        row = LayerRow(done.diff_id, None, done.diff_id, "", done.size)
+        return EMPTY.on(_committed(job, done.key, row, keep_blob=keep_blob))
+    finally:
+        images.snapshots.remove(done.key)  # gone already where it was committed
+
+
+def _committed(job: Job, key: str, row: LayerRow, *, keep_blob: bool) -> LayerRow:
+    images = job.engine.images
+    job.pin(row.chain_id)
+    with images.lock:
+        known = rows.get_layer(images.database, row.chain_id)
+        if known is None:
+            with images.database.transaction():
+                images.snapshots.commit(key, row.chain_id, "")
+                rows.add_layer(images.database, row)
+            known = row
+    return pack_layer(images, known.chain_id, pin=job.pin) if keep_blob and not known.blob else known
 
 
 def _moved(job: Job, layer: LayerRow, below: Stack, *, keep_blob: bool) -> LayerRow:

@@ -2,7 +2,7 @@
 
     containers/ID/      no row owns it: reconcile removes what a crash leaves of a step, and kills its shim
         rootfs/         where the step's tree is mounted, in its own mount namespace
-        over/           places for mounts that the tree does not have (mount_points.py)
+        over/           places for mounts that the tree does not have (images/places.py)
         mounts/N/       where trees, secrets and sockets of --mount are staged, seen by the step alone
 
 A step has the engine's default network, resolver, seccomp profile and capabilities, as every container has.
@@ -17,17 +17,19 @@ import os
 import secrets
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from onggi import failpoints
-from onggi.builder.executors import mount_points
+from onggi.builder import entitlements
+from onggi.builder.executors import emulation, failed
 from onggi.builder.executors.made import Made
 from onggi.builder.executors.step_mounts import StepMounts
 from onggi.builder.graph import Exec, Vertex
 from onggi.builder.solver.results import Result
-from onggi.engine import clock, image_users, run_joins, run_paths, start_errors
+from onggi.engine import apparmor, clock, image_users, run_joins, run_paths, start_errors
+from onggi.engine.cdi import catalog, edits
 from onggi.engine.containers import defaults, etc_files
 from onggi.engine.networks import attach as network_attach
 from onggi.engine.networks import configure
@@ -35,20 +37,33 @@ from onggi.engine.networks import detach as network_detach
 from onggi.engine.networks import hosts as network_hosts
 from onggi.engine.oci import document
 from onggi.engine.oci.mounts import Shown
-from onggi.engine.record import ContainerRecord
+from onggi.engine.record import ContainerRecord, MountRecord
 from onggi.engine.shims import AttachOptions, Stdio
-from onggi.errors import Forbidden, InvalidParameter, OnggiError
+from onggi.engine.userns import stdio
+from onggi.engine.userns.held import Held, hold
+from onggi.errors import Conflict, InvalidParameter, OnggiError
+from onggi.images import places
 from onggi.images.layers import commit_layer
-from onggi.runtime import cgroups, compile
+from onggi.kernel import ids
+from onggi.runtime import compile
 from onggi.spawn.plan import StepFailed
-from onggi.wire.containers import ContainerConfig, ContainerCreateRequest, HostConfig, HostConfigUlimits
+from onggi.wire.containers import (
+    ContainerConfig,
+    ContainerCreateRequest,
+    DeviceRequest,
+    HostConfig,
+    HostConfigUlimits,
+)
 
 if TYPE_CHECKING:
     from onggi.builder.solver.job import Job
     from onggi.engine.networks.attach import Attachment
-    from onggi.engine.shims import ExitRecord, Shim
+    from onggi.engine.shims import Attached, ExitRecord, Shim
 
 HEADER_BYTES = 8  # of a frame: stream, three zeros, length; Docker's multiplexed stream
+HOSTNAME = (
+    "buildkitsandbox"  # as BuildKit calls it: one that changed would be found again in what steps write
+)
 KILLED = 128 + signal.SIGKILL
 
 
@@ -62,38 +77,33 @@ class ProcessFailed(OnggiError):
         )
         self.args_text = " ".join(args)
         self.exit_code = exit_code
+        self.kept = ""  # the id of what the step left (failed.py)
 
 
 async def run(job: Job, vertex: Vertex, op: Exec, inputs: list[Result | None]) -> Made:
-    """Run it to its end. Raises ProcessFailed, StartFailed, InvalidParameter, Forbidden, NotFound."""
-    _allow(job, op)
+    """Run it to its end. Raises ProcessFailed, StartFailed, InvalidParameter, Forbidden, NotFound, System."""
+    emulation.check(vertex.platform, vertex.meta.name or "RUN")
     async with job.builder.processes:
-        step = _Step(job, vertex, op, inputs)
+        step = Step(job, vertex, op, inputs)
         try:
             await step.prepare()
             failpoints.hit("process.prepared")
             await step.execute()
             failpoints.hit("process.exited")
             return await job.builder.work(step.commit)
+        except ProcessFailed as error:
+            error.kept = await failed.keep(step)
+            raise
         finally:
             await asyncio.shield(step.close())
 
 
-def _allow(job: Job, op: Exec) -> None:
-    for name, wanted in (
-        ("network.host", op.network == "host"),
-        ("security.insecure", op.security == "insecure"),
-    ):
-        if wanted and name not in job.options.entitlements:
-            raise Forbidden(f"{name} is not allowed")
-    if op.devices:
-        raise InvalidParameter(f"device {op.devices[0].name}: this engine has no CDI devices")
+class Step:
+    """One process, with everything that it has on the host until close(). `terminal`: it gets one."""
 
-
-class _Step:
-    """One process, with everything that it has on the host until close()."""
-
-    def __init__(self, job: Job, vertex: Vertex, op: Exec, inputs: list[Result | None]) -> None:
+    def __init__(
+        self, job: Job, vertex: Vertex, op: Exec, inputs: list[Result | None], *, terminal: bool = False
+    ) -> None:
         self.job = job
         self.engine = job.engine
         self.vertex = vertex
@@ -103,21 +113,38 @@ class _Step:
         self.directory = self.engine.paths.container_dir(self.id)
         self.mounts = StepMounts(job, op, inputs, self.directory)
         self.record: ContainerRecord | None = None
+        self._terminal = terminal
         self._network: Attachment | None = None
+        self._maps = None if op.security == "insecure" else self.engine.remapped
+        self._held: Held | None = None
         self._shim: Shim | None = None
-        self._places: list[tuple[bytes, bool]] = []
-        self._made_in_tree = False
+        self._starting: asyncio.Task[object] | None = None
+        self.places: list[tuple[bytes, bool]] = []
+        self.made_in_tree = False
 
     # -- before
 
     async def prepare(self) -> None:
         await self.job.builder.work(self._directories)
         await self.mounts.open()
+        self._refuse_remapped()
         self.record = await self.job.builder.work(self._record)
         self._shim = await self.engine.zygote.spawn(self.id)
         if self.record.asked_endpoints:
-            self._network = await network_attach.attach(self.engine, self.record)
+            if self._maps is not None:
+                self._held = await hold(self.engine, self._maps)
+            sandbox = self._held.sandbox if self._held else None
+            self._network = await network_attach.attach(self.engine, self.record, sandbox)
             self.record = msgspec.structs.replace(self.record, endpoints=self._network.endpoints)
+
+    def _refuse_remapped(self) -> None:
+        """What a step in a user namespace cannot have. Raises InvalidParameter."""
+        if self._maps is None:
+            return
+        if self.op.network == "host":
+            raise InvalidParameter(
+                "cannot share the host's network namespace when user namespaces are enabled"
+            )
 
     def _directories(self) -> None:
         os.mkdir(self.directory, 0o710)
@@ -136,10 +163,12 @@ class _Step:
             image_id="",
             image_name=self.vertex.meta.name,
             config=ContainerConfig(
-                hostname=op.hostname or self.id[:12],
+                hostname=op.hostname or HOSTNAME,
                 user=op.user,
                 env=self._environment(),
                 cmd=list(op.args),
+                tty=self._terminal,
+                open_stdin=self._terminal,
                 working_dir=op.cwd,
             ),
             host_config=host,
@@ -171,25 +200,41 @@ class _Step:
 
     async def execute(self) -> None:
         """Raises ProcessFailed, StartFailed; on cancellation the process is dead when this returns."""
-        assert self.record is not None and self._shim is not None
-        plan = await self.job.builder.work(self._plan)
+        assert self._shim is not None
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                await self._shim.attach(theirs, b"", AttachOptions())
+                await self.start(theirs, b"", AttachOptions(), Stdio())
             reader, writer = await asyncio.open_connection(sock=ours)
         except BaseException:
             ours.close()
             raise
         try:
-            try:
-                await self._shim.start(plan, Stdio(), log=None, oom_dir=self._oom_dir())
-            except StepFailed as error:
-                raise start_errors.start_failed(error, self.op.args[0], self.op.cwd) from None
             await self._read(reader)
             self._judge(await asyncio.shield(self._shim.exited))
         finally:
             writer.close()
+
+    async def start(
+        self, client: socket.socket, early: bytes, options: AttachOptions, stdio: Stdio
+    ) -> Attached:
+        """Start the process, with a client at its streams. Raises StartFailed, InvalidParameter, OSError."""
+        assert self._shim is not None
+        plan = await self.job.builder.work(self._plan)
+        attached = await self._shim.attach(client, early, options)
+        start = self._shim.start(plan, stdio, log=None, oom_dir=self._oom_dir())
+        self._starting = asyncio.create_task(start)
+        try:
+            await asyncio.shield(self._starting)
+        except StepFailed as error:
+            raise start_errors.start_failed(error, self.op.args[0], self.op.cwd) from None
+        return attached
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal. Raises Conflict."""
+        if self._shim is None or not self._shim.pid:
+            raise Conflict("the process has not begun")
+        await self._shim.resize(rows, columns)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         """What the process writes, until nobody holds its streams any more."""
@@ -222,37 +267,67 @@ class _Step:
                 engine, self.directory, record, resolver=network is not None and network.resolver
             )
         root = self.mounts.root
-        self._places = mount_points.missing(root.fd, [*mount_points.ENGINES, *self.mounts.targets])
+        self.places = places.missing(root.fd, [*places.ENGINES, *self.mounts.targets])
         over = ""
         if self.engine.snapshots.stackable:
             over = f"{self.directory}/over"
-            mount_points.make_over(root.fd, over, self._places)
+            places.make_over(root.fd, over, self.places)
         else:
-            self._made_in_tree = True
+            self.made_in_tree = True
         facts = document.Facts(
             rootfs=engine.paths.rootfs(self.id),
             cgroups_path=run_paths.cgroup(engine, record),
             user=image_users.of_root(root.fd, record.config.user, ()),
             hostname=run_joins.hostname(engine, record),
             etc=etc_files.mounts(run_joins.etc_dir(engine, record)),
-            mounts=tuple(Shown(record=one) for one in record.mounts),
-            joined=run_joins.joined(engine, record, network.netns_path if network else ""),
+            mounts=tuple(self._shown(one) for one in record.mounts),
+            joined=run_joins.joined(
+                engine, record, network.netns_path if network else "", self._held.path if self._held else ""
+            ),
+            id_maps=self._maps,
+            last_group=ids.last(ids.GIDS),
+            apparmor=apparmor.of_container(record.host_config),
         )
-        return compile.container(
-            document.document(record, facts, engine.config),
+        apparmor.ensure(facts.apparmor)
+        root_mounts = engine.snapshots.mounts(root.key, over=over)
+        if self._maps is not None:
+            root_mounts = [(*each[:6], self._maps.text(), each[7]) for each in root_mounts]
+        wanted = document.document(record, facts, engine.config)
+        if self.op.devices:
+            self._give_devices(wanted)
+        plan = compile.container(
+            wanted,
             container_id=self.id,
             bundle_dir=self.directory,
-            root_mounts=engine.snapshots.mounts(root.key, over=over),
+            root_mounts=root_mounts,
             staged=self.mounts.steps,
             layout=engine.cgroups,
         )
+        stdio.give(plan, self._maps, wanted["process"])
+        return plan
+
+    def _give_devices(self, wanted: dict[str, Any]) -> None:
+        """Raises NotFound, Forbidden, System."""
+        directories = self.engine.config.cdi_directories
+        names = entitlements.devices(
+            self.job.options.entitlements, self.op.devices, catalog.read(directories)
+        )
+        edits.inject(wanted, [DeviceRequest(driver="cdi", device_ids=names)], directories)
+        if "hooks" in wanted:
+            edits.write_bundle(self.directory, wanted)
+
+    def _shown(self, record: MountRecord) -> Shown:
+        """Caches and folders have on disk the ids that steps see."""
+        if self._maps is None:
+            return Shown(record=record)
+        return Shown(record=record, uid_map=self._maps.uids, gid_map=self._maps.gids)
 
     # -- after
 
     def commit(self) -> Made:
         """Every tree that is offered, as layers. Blocking."""
-        if self._made_in_tree:
-            mount_points.remove_made(self.mounts.root.fd, self._places)
+        if self.made_in_tree:
+            places.remove_made(self.mounts.root.fd, self.places)
         outputs: dict[int, Result] = {}
         size = 0
         for tree in self.mounts.take_outputs():
@@ -272,12 +347,16 @@ class _Step:
             await self._end(self._shim)
         if self._network is not None:
             self._network.sandbox.close()
+        if self._held is not None:
+            self._held.close()
         if self.record is not None:
             await network_detach.detach(self.engine, self.record)
         await self.mounts.close()
         await self.job.builder.work(self._clean_up)
 
     async def _end(self, shim: Shim) -> None:
+        if self._starting is not None:  # cancelled before the answer came: the process may run already
+            await asyncio.gather(self._starting, return_exceptions=True)
         if not shim.pid:
             await shim.quit()
         elif not shim.exited.done():
@@ -291,7 +370,7 @@ class _Step:
 
     def _clean_up(self) -> None:
         if self.record is not None and not (self._shim is not None and self._shim.undone):
-            group = cgroups.open(self.engine.cgroups, run_paths.cgroup(self.engine, self.record))
+            group = run_paths.group(self.engine, self.record)
             if group.exists():
                 run_paths.kill(self.engine, self.record)
                 group.remove()

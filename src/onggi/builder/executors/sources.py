@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import os
 from typing import TYPE_CHECKING
 
-from onggi.builder.cache.cache import LOCAL
+from onggi.builder.cache.contexts import Context
+from onggi.builder.executors import git
 from onggi.builder.executors.made import Made
 from onggi.builder.graph import GitSource, HttpSource, ImageSource, LocalSource, OciLayoutSource, Vertex
-from onggi.builder.solver.results import Folder, Stack
-from onggi.errors import NoSuchImage, NotImplemented_
+from onggi.builder.solver.results import Stack
+from onggi.errors import NoSuchImage, NotFound, NotImplemented_
 from onggi.images.resolve import resolve
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ async def fetch(job: Job, vertex: Vertex) -> Made:
 
             return await http.fetch(job, vertex, vertex.op)
         case GitSource():
-            raise NotImplemented_(f"{vertex.op.remote}: this engine clones no repositories yet")
+            return await git.fetch(job, vertex, vertex.op)
         case OciLayoutSource():
-            raise NotImplemented_(f"oci-layout://{vertex.op.reference}: this engine reads no layouts yet")
+            return _layout(job, vertex.op)
     raise NotImplemented_(f"{type(vertex.op).__name__} is no source")
 
 
@@ -49,22 +50,37 @@ def _image(job: Job, op: ImageSource) -> Made:
     return Made(outputs={0: stack}, cached=True)
 
 
+def _layout(job: Job, op: OciLayoutSource) -> Made:
+    """Whoever resolved it has brought it."""
+    stack = job.layouts.get(op.reference)
+    if stack is None:
+        raise NotFound(f"oci-layout://{op.reference}: not resolved in this build")
+    count = len(stack.layers) if op.layer_limit is None else op.layer_limit
+    return Made(outputs={0: Stack(stack.layers[:count])}, cached=True)
+
+
 async def _local(job: Job, op: LocalSource) -> Made:
     """A directory of the client's, as it is now."""
     here = job.folders.get(op.name)
     if here is not None:
         return Made(outputs={0: here})
-    tree = await job.builder.work(_kept_tree, job, op)
-    os.makedirs(f"{tree}/fs", exist_ok=True)
-    await job.client.directory(op, f"{tree}/fs")
-    return Made(outputs={0: Folder(f"{tree}/fs")})
+    kept = await job.builder.work(_kept, job, op)
+    before, listing = kept.listing, b""
+    try:
+        listing = await job.client.directory(op, kept)
+    finally:
+        if not listing or listing != before:
+            await asyncio.shield(job.builder.work(kept.leave, op.name, listing))
+    folder = kept.folder()
+    job.views.adopt(folder, await job.builder.work(kept.digests))
+    return Made(outputs={0: folder})
 
 
-def _kept_tree(job: Job, op: LocalSource) -> str:
+def _kept(job: Job, op: LocalSource) -> Context:
     """A directory for a transfer: the one that an earlier transfer of the same kind left, unless a build is
     at it now. Blocking.
     """
     name = hashlib.sha256(f"{op.shared_key}\0{op.name}\0{op.follow}\0{op.excludes}".encode()).hexdigest()[:32]
-    tree = job.builder.cache.own_tree(LOCAL, f"context-{name}")
-    job.owns(tree.record_id)
-    return tree.path
+    kept = Context.take(job.builder.cache, name)
+    job.owns(kept.record_id)
+    return kept

@@ -24,13 +24,13 @@ import msgspec
 from onggi.builder.cache import mounts as cache_mounts
 from onggi.builder.executors.agents import Agent
 from onggi.builder.executors.files import as_stack
-from onggi.builder.executors.mount_points import Target
 from onggi.builder.graph import Bind, Cache, Exec, Secret, Ssh, Tmpfs
 from onggi.builder.solver.results import EMPTY, Folder, Result, Stack
 from onggi.engine.record import MountRecord
 from onggi.errors import InvalidParameter, NotFound
 from onggi.images import view
 from onggi.images.archive import follow
+from onggi.images.places import Target
 from onggi.images.snapshots.protocol import Mount
 from onggi.images.tree import RESOLVE
 from onggi.kernel import mounts as kernel
@@ -114,6 +114,10 @@ class StepMounts:
         for tree in taken:
             os.close(tree.fd)
         return taken
+
+    def take_root(self) -> Tree:
+        """The tree of a process that failed; whoever takes it closes it, and commits it or removes it."""
+        return self._trees.pop(0)
 
     async def close(self) -> None:
         """Let go of caches and agents."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from onggi.builder import epoch
 from onggi.builder.dockerfile.checks import Checks
 from onggi.builder.dockerfile.errors import DockerfileError
 from onggi.builder.dockerfile.expansion import Expanded
@@ -138,8 +139,8 @@ class _Planner:
             self.dockerfile.globals, start, given, self.words
         )
         self.building.used_args |= {name: given[name] for name in self._declared if name in given}
-        self.building.epoch = _epoch(
-            given.get("SOURCE_DATE_EPOCH", self.building.globals.get("SOURCE_DATE_EPOCH", ""))
+        self.building.epoch = epoch.seconds(
+            epoch.NAME, given.get(epoch.NAME, self.building.globals.get(epoch.NAME, ""))
         )
 
     def _check_defaults(self, start: dict[str, str]) -> None:
@@ -170,7 +171,8 @@ class _Planner:
         self.stages.add(new)
         based = name.text != SCRATCH and new.base is None
         new.total = int(based) + count_steps(new.instructions)
-        new.no_cache = self.options.no_cache or stage.name in self.options.no_cache_filter
+        ignored = {name.lower() for name in self.options.no_cache_filter}
+        new.no_cache = self.options.no_cache or stage.name.lower() in ignored
 
     def _platform(self, stage: Stage, checks: Checks) -> Platform:
         values = self.building.globals
@@ -354,16 +356,6 @@ class _Planner:
         return msgspec.structs.replace(
             image, os=chosen.os, architecture=chosen.architecture, variant=chosen.variant or None
         )
-
-
-def _epoch(text: str) -> int | None:
-    """SOURCE_DATE_EPOCH in seconds. Raises InvalidParameter."""
-    if not text:
-        return None
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
-        raise InvalidParameter(f"invalid SOURCE_DATE_EPOCH: {text}")
-    return int(text)
 
 
 def findings(warnings: Iterable[Warning_], sources: Iterable[Source]) -> str:

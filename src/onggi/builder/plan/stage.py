@@ -6,6 +6,7 @@ import math
 
 import msgspec
 
+from onggi.builder import epoch
 from onggi.builder.dockerfile.checks import Checks
 from onggi.builder.graph import Meta
 from onggi.builder.instructions import AnyInstruction, Instruction, Location, Stage
@@ -92,7 +93,7 @@ class StageDraft:
     def remember(self, text: str, *, layer: bool) -> None:
         """A line of history."""
         entry = History(
-            created=None if self.epoch is None else stamp(self.epoch),
+            created=None if self.epoch is None else epoch.stamp(self.epoch),
             created_by=text,
             comment=HISTORY_COMMENT,
             empty_layer=not layer,
@@ -124,13 +125,6 @@ class StageDraft:
     def draft(self, new: Draft) -> None:
         """The stage's tree is now this vertex's."""
         self.out = new.out()
-
-
-def stamp(epoch: int) -> str:
-    """RFC 3339, as images' documents have it."""
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def empty_image(platform: Platform) -> Image:

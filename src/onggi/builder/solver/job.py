@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from onggi.builder.entitlements import Entitlements
 from onggi.builder.progress import Event, Output, Progress, Transfer
 from onggi.builder.solver.results import Folder, Result, Stack
 from onggi.builder.solver.views import Views
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from onggi.builder.client import BuildClient
     from onggi.builder.executors.made import Made
     from onggi.builder.graph import Vertex
+    from onggi.builder.remote.history import Lines
+    from onggi.builder.remote.importing import Imported
     from onggi.engine.engine import Engine
+    from onggi.images.images import Image
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,22 +37,19 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `limits` is the classic API's: memory, CPU, cgroup parent, ulimits, security options. `network` takes the
     place of the default one: a network's name, `container:ID`, host, none. `entitlements` are what steps may
-    ask for: network.host, security.insecure. `keep_failed`: the tree of a step that fails is kept as an
-    image.
+    ask for.
     """
 
     limits: HostConfig = HostConfig()
     network: str = ""
-    entitlements: frozenset[str] = frozenset()
-    keep_failed: bool = False
+    entitlements: Entitlements = Entitlements()
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The vertex that ended the build. `image_id` is that of its kept tree, or empty."""
+    """The vertex that ended the build."""
 
     vertex: Vertex
     error: BaseException
-    image_id: str = ""
 
 
 class Shared:
@@ -88,15 +89,23 @@ class Job:
         self._pins: Counter[str] = Counter()
         self._records: Counter[str] = Counter()
         self._forgotten: list[str] = []
+        self.closing: list[Callable[[], None]] = []  # called once, by close()
         self._solving: set[asyncio.Task[object]] = set()
         self.stopping = False
         self.ended = asyncio.Event()
         self.tasks: dict[str, asyncio.Task[Made]] = {}  # by vertex, for all solves of this build
         self.bases: dict[str, str] = {}  # reference with digest -> image id, of images that were resolved
+        self.packed: set[str] = set()  # blobs of layers that nobody may want after this build
+        self.materials: dict[str, tuple[str, dict[str, str]]] = {}  # of sources, by vertex: address, digests
+        self.layouts: dict[str, Stack] = {}  # images out of the client's OCI layouts, by STORE@DIGEST
         self.folders: dict[str, Folder] = {}  # the client's directories that are here already, by name
         self.made: dict[str, Made] = {}  # by vertex: what is done
         self.running: dict[str, Shared] = {}
         self.layer_times: dict[str, int] = {}  # chain id -> when the step that made it ended, ns
+        self.imported: list[Imported] = []  # caches from elsewhere, in the order in which they are asked
+        self.cache_images: list[Image] = []  # classic --cache-from: images of the same steps
+        self.history: dict[str, Lines] = {}  # by vertex: what an image of the same step has in its history
+        self.mounts: dict[str, str] = {}  # cache mounts that steps had: id -> directory
 
     # -- telling
 
@@ -182,10 +191,13 @@ class Job:
     def close(self) -> None:
         """Let go of everything."""
         self.builder.jobs.pop(self.id, None)
+        while self.closing:
+            self.closing.pop()()
         self.ended.set()
         self.views.close()
         images = self.engine.images
         with images.lock:
+            self.packed.update(self._pins)
             images.pins.subtract(self._pins)
             images.pins += Counter()  # drops what fell to nothing
             self._pins.clear()

@@ -28,10 +28,11 @@ from onggi.builder.graph import (
     Owner,
     Vertex,
 )
-from onggi.builder.solver.results import Folder, Result, Stack
+from onggi.builder.solver.results import Result, Stack
 from onggi.builder.solver.views import Views
 
 EMPTY_TREE = "empty"
+SELECTIONS_MAX = 10_000  # of one tree, or of all layers together
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -57,11 +58,11 @@ def key(views: Views, vertex: Vertex, inputs: list[Result | None]) -> Key:
 
 def identity(views: Views, result: Result | None) -> str:
     """What a whole tree is."""
-    if result is None:
-        return EMPTY_TREE
     if isinstance(result, Stack):
         return result.top or EMPTY_TREE
-    return result.version or content.tree(views.root(result), b"", views.digests(result))
+    if result is not None and result.version:
+        return result.version
+    return _tree(views, result, "/")
 
 
 def _definition(vertex: Vertex) -> str:
@@ -93,7 +94,7 @@ def _part_of(views: Views, tree: Result | None, source: str) -> str:
         return EMPTY_TREE
     if not source.strip("/"):
         return identity(views, tree)
-    return content.tree(views.root(tree), source.encode("utf-8", "surrogateescape"), views.digests(tree))
+    return _tree(views, tree, source)
 
 
 def _files(views: Views, op: FileOp, inputs: list[Result | None]) -> list[Part]:
@@ -115,16 +116,25 @@ def _files(views: Views, op: FileOp, inputs: list[Result | None]) -> list[Part]:
     return parts
 
 
+def _tree(views: Views, tree: Result | None, source: str) -> str:
+    """A file or directory as a mount shows it: owners, modes and all."""
+    whole = CopyAction(from_input=0, source=source, target="/", wildcard=False, contents_only=True)
+    return _selected(views, tree, whole)
+
+
 def _selected(views: Views, tree: Result | None, action: CopyAction) -> str:
-    """Layers never change, so what was found out of them once is so for ever."""
+    """What an action takes of a tree, looked at once as long as nobody changes the tree."""
     if tree is None:
         return EMPTY_TREE
-    root_fd = views.root(tree)
-    if isinstance(tree, Folder):
-        return content.selection(root_fd, action, views.digests(tree))
     said = msgspec.json.encode(msgspec.structs.replace(action, input=0, output=-1, from_input=0, target=""))
-    name = f"{tree.top} {hashlib.sha256(said).hexdigest()}"
-    found = views.selections.get(name)
+    name = hashlib.sha256(said).hexdigest()
+    if isinstance(tree, Stack):
+        name = f"{tree.top} {name}"
+    selected = views.selected(tree)
+    found = selected.get(name)
     if found is None:
-        found = views.selections[name] = content.selection(root_fd, action)
+        found = content.selection(views.root(tree), action, views.digests(tree))
+        if len(selected) >= SELECTIONS_MAX:
+            selected.clear()
+        selected[name] = found
     return found

@@ -18,14 +18,17 @@ from collections.abc import Iterable
 import msgspec
 
 from onggi import failpoints
+from onggi.builder import entitlements
 from onggi.builder.executors import executors
 from onggi.builder.executors.made import Made
 from onggi.builder.graph import Exec, FileOp, Graph, Merge, Ref, Vertex
 from onggi.builder.progress import Began, VertexState
+from onggi.builder.remote import history, importing
 from onggi.builder.solver import keys
 from onggi.builder.solver.job import Failure, Job, Shared
 from onggi.builder.solver.keys import Key
 from onggi.builder.solver.results import Result, Stack
+from onggi.engine.cdi import catalog
 
 CANCELED = "context canceled"
 
@@ -36,6 +39,7 @@ async def solve(job: Job, graph: Graph, refs: Iterable[Ref | None]) -> list[Resu
     """
     wanted = list(refs)
     needed = graph.needed(*wanted)
+    await _allowed(job, needed)
     tasks = []
     job.enter()
     try:
@@ -55,6 +59,16 @@ async def solve(job: Job, graph: Graph, refs: Iterable[Ref | None]) -> list[Resu
         raise
     finally:
         job.leave()
+
+
+async def _allowed(job: Job, needed: list[Vertex]) -> None:
+    """Whatever the cache has: a step that may not run gives nothing either. Raises Forbidden, NotFound."""
+    allowed = job.options.entitlements
+    if entitlements.check(allowed, needed):
+        known = await job.builder.work(catalog.read, job.engine.config.cdi_directories)
+        for vertex in needed:
+            if isinstance(vertex.op, Exec) and vertex.op.devices:
+                entitlements.devices(allowed, vertex.op.devices, known)
 
 
 async def _stop(job: Job, tasks: list[asyncio.Task[Made]]) -> None:
@@ -101,20 +115,22 @@ async def _input(job: Job, ref: Ref) -> Made:
 async def _made(job: Job, vertex: Vertex, inputs: list[Result | None], parents: tuple[str, ...]) -> Made:
     if not isinstance(vertex.op, Exec | FileOp | Merge):
         return await executors.execute(job, vertex, inputs)
-    key = await job.builder.work(keys.key, job.views, vertex, inputs)
-    return await _keyed(job, vertex, inputs, key, parents)
+    key, found = await job.builder.work(_looked_up, job, vertex, inputs)
+    return found or await _keyed(job, vertex, inputs, key, parents)
+
+
+def _looked_up(job: Job, vertex: Vertex, inputs: list[Result | None]) -> tuple[Key, Made | None]:
+    """The key, and what the cache has under it: one visit to a thread for a step that is cached. Blocking."""
+    key = keys.key(job.views, vertex, inputs)
+    job.views.save()
+    return key, None if vertex.meta.ignore_cache else _cached(job, key)
 
 
 async def _keyed(
     job: Job, vertex: Vertex, inputs: list[Result | None], key: Key, parents: tuple[str, ...]
 ) -> Made:
-    """Out of the cache, from a build that is at it, or made now."""
-    ignore = vertex.meta.ignore_cache
+    """From a build that is at it, or made now."""
     while True:
-        if not ignore:
-            found = await job.builder.work(_cached, job, vertex, key)
-            if found is not None:
-                return found
         running = job.builder.shared.get(key.digest)
         if running is None:
             break
@@ -125,10 +141,14 @@ async def _keyed(
             running.jobs.remove(job)
         if not running.done.cancelled() and running.done.exception() is None:
             return await job.builder.work(_adopted, job, running.done.result())
+        if not vertex.meta.ignore_cache:
+            found = await job.builder.work(_cached, job, key)
+            if found is not None:
+                return found
     return await _execute(job, vertex, inputs, key, parents)
 
 
-def _cached(job: Job, vertex: Vertex, key: Key) -> Made | None:
+def _cached(job: Job, key: Key) -> Made | None:
     """What the cache has, pinned. Blocking."""
     with job.engine.images.lock:
         found = job.builder.cache.find(key.digest)
@@ -162,11 +182,17 @@ async def _execute(
     shared = Shared(asyncio.get_running_loop().create_future(), [job])
     job.builder.shared[key.digest] = shared
     job.running[vertex.digest] = shared
-    job.tell(Began(vertex=vertex.digest, at=time.time_ns()))
     try:
-        made = await executors.execute(job, vertex, inputs)
-        failpoints.hit("solve.executed")
-        made = await job.builder.work(_saved, job, vertex, key, parents, made)
+        found = None if vertex.meta.ignore_cache else await _from_elsewhere(job, vertex, inputs, key)
+        if found is None:
+            job.tell(Began(vertex=vertex.digest, at=time.time_ns()))
+            found = await executors.execute(job, vertex, inputs)
+            failpoints.hit("solve.executed")
+            if job.cache_images:
+                found = await job.builder.work(history.copy_like, job, vertex, inputs, found)
+        made = found
+        if not made.record_id:
+            made = await job.builder.work(_saved, job, vertex, key, parents, made)
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError):
             shared.done.cancel()
@@ -180,6 +206,17 @@ async def _execute(
     finally:
         del job.builder.shared[key.digest]
         del job.running[vertex.digest]
+
+
+async def _from_elsewhere(job: Job, vertex: Vertex, inputs: list[Result | None], key: Key) -> Made | None:
+    """An imported cache's result, or the layer of an image of the same steps."""
+    if job.imported:
+        found = await importing.take(job, vertex, key)
+        if found is not None:
+            return found
+    if job.cache_images:
+        return await job.builder.work(history.run_from, job, vertex, inputs)
+    return None
 
 
 def _saved(job: Job, vertex: Vertex, key: Key, parents: tuple[str, ...], made: Made) -> Made:

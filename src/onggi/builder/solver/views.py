@@ -61,6 +61,18 @@ class Views:
         with self._lock:
             self._digests[folder.path] = digests
 
+    def save(self) -> None:
+        """Keep what was learned of folders that are kept."""
+        with self._lock:
+            known = list(self._digests.values())
+        for digests in known:
+            digests.save()
+
+    def selected(self, result: Result) -> dict[str, str]:
+        """Digests of parts of this tree, as long as nobody changes it: layers never change."""
+        digests = self.digests(result)
+        return self.selections if digests is None else digests.selections
+
     def close(self) -> None:
         with self._lock:
             for fd in self._roots.values():

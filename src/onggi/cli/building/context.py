@@ -11,69 +11,133 @@ from __future__ import annotations
 import os
 import stat
 
+from onggi.cli.building import dockerfiles
 from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from onggi.spec.dockerignore import Matcher
 
+    Entry = tuple[str, os.DirEntry[str], os.stat_result]
+
 BLOCK = 512
 SEND_BYTES = 256 << 10
-_KINDS = {stat.S_IFREG: b"0", stat.S_IFLNK: b"2", stat.S_IFDIR: b"5", stat.S_IFIFO: b"6"}
+KINDS = {stat.S_IFREG: b"0", stat.S_IFLNK: b"2", stat.S_IFDIR: b"5", stat.S_IFIFO: b"6"}
 _SIZE_MAX = 0o77777777777
 
 
-class Context:
-    """What is sent of a directory. `more` are files that are not in it, by name."""
+def joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Pieces of an archive and its end, in parts that are worth a system call each."""
+    parts: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size >= SEND_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join([*parts, bytes(2 * BLOCK)])
 
-    def __init__(self, path: str, dockerfile: str, more: dict[str, bytes]) -> None:
+
+def whole(path: bytes, data: bytes) -> tuple[bytes, bytes]:
+    """A file that is only in memory."""
+    return header(path, b"0", 0o600, len(data), 0), data + bytes(-len(data) % BLOCK)
+
+
+class Context:
+    """What is sent of a directory. `dockerfile` is a path below it; with a `text` the Dockerfile is not in
+    the directory, and goes beside it as `name`, which no instruction sees.
+    """
+
+    def __init__(self, path: str, dockerfile: str, *, name: str = "", text: bytes | None = None) -> None:
         self.path = path
-        self._more = more
-        self._matcher = _matcher(path, dockerfile)
+        self.dockerfile = dockerfile
+        self._name = name
+        self._text = text
+        self._patterns = _patterns(path, dockerfile)
+
+    def text(self) -> bytes:
+        """The Dockerfile. Raises CommandError."""
+        return dockerfiles.whole(self.dockerfile) if self._text is None else self._text
 
     def __iter__(self) -> Iterator[bytes]:
-        parts: list[bytes] = []
-        size = 0
-        for piece in self._pieces():
-            parts.append(piece)
-            size += len(piece)
-            if size >= SEND_BYTES:
-                yield b"".join(parts)
-                parts, size = [], 0
-        yield b"".join([*parts, bytes(2 * BLOCK)])
+        """As an archive, whole."""
+        yield from joined(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:
-        for name, data in self._more.items():
-            yield header(name.encode(), b"0", 0o600, len(data), 0)
-            yield data + bytes(-len(data) % BLOCK)
-        yield from self._below("")
+        replaced = self._replaced()
+        for name, data in replaced.items():
+            yield from whole(name.encode(), data)
+        for name, entry, facts in self.entries(always=True):
+            if name not in replaced:
+                yield from self.member(b"", name, entry, facts)
 
-    def _below(self, directory: str) -> Iterator[bytes]:
+    def _replaced(self) -> dict[str, bytes]:
+        """A Dockerfile from elsewhere, and patterns that hide it, as Docker's client sends them."""
+        if self._text is None:
+            return {}
         try:
-            entries = sorted(os.scandir(f"{self.path}/{directory}"), key=lambda entry: entry.name)
+            ignored = _content(f"{self.path}/.dockerignore")
+        except CommandError:
+            ignored = b".dockerignore"
+        return {self._name: self._text, ".dockerignore": ignored + f"\n{self._name}\n".encode()}
+
+    def entries(self, *, always: bool) -> Iterator[Entry]:
+        """Everything that is not ignored, by name, directories before what is in them. With `always` the
+        Dockerfile and .dockerignore come in spite of the patterns: an engine needs to read them.
+        """
+        matcher = self._matcher(always=always)
+        levels = [iter(self._listed(""))]
+        prefixes = [""]
+        while levels:
+            entry = next(levels[-1], None)
+            if entry is None:
+                levels.pop()
+                prefixes.pop()
+                continue
+            name = prefixes[-1] + entry.name
+            kept = matcher is None or not matcher.excludes(name)
+            if kept:
+                try:
+                    yield name, entry, entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # it went meanwhile
+            if entry.is_dir(follow_symlinks=False) and (
+                kept or (matcher is not None and matcher.may_keep_below(name))
+            ):
+                levels.append(iter(self._listed(name)))
+                prefixes.append(f"{name}/")
+
+    def _listed(self, directory: str) -> list[os.DirEntry[str]]:
+        try:
+            return sorted(os.scandir(f"{self.path}/{directory}"), key=lambda entry: entry.name)
         except OSError as error:
             raise CommandError(f"error checking context: {_reason(error)}: {directory or '.'}") from None
-        for entry in entries:
-            name = f"{directory}/{entry.name}" if directory else entry.name
-            kept = self._matcher is None or not self._matcher.excludes(name)
-            is_dir = entry.is_dir(follow_symlinks=False)
-            if kept:
-                yield from self._member(entry, name)
-            if is_dir and (kept or (self._matcher is not None and self._matcher.may_keep_below(name))):
-                yield from self._below(name)
 
-    def _member(self, entry: os.DirEntry[str], name: str) -> Iterator[bytes]:
+    def _matcher(self, *, always: bool) -> Matcher | None:
+        if not self._patterns:
+            return None
+        from onggi.errors import InvalidParameter
+        from onggi.spec import dockerignore
+
+        inside = os.path.relpath(self.dockerfile, self.path) if self.dockerfile else "Dockerfile"
+        more = ("!.dockerignore", f"!{inside}", f"!{inside}.dockerignore") if always else ()
         try:
-            facts = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return  # it went meanwhile
-        kind = _KINDS.get(stat.S_IFMT(facts.st_mode))
+            return dockerignore.Matcher((*self._patterns, *more))
+        except InvalidParameter as error:
+            raise CommandError(f"error checking context: {error.message}") from None
+
+    def member(
+        self, prefix: bytes, name: str, entry: os.DirEntry[str], facts: os.stat_result
+    ) -> Iterator[bytes]:
+        """One name as an archive has it; nothing of a socket or device."""
+        kind = KINDS.get(stat.S_IFMT(facts.st_mode))
         if kind is None:
-            return  # sockets and devices are no part of a context
+            return
         mode, mtime = stat.S_IMODE(facts.st_mode), max(0, int(facts.st_mtime))
-        path = os.fsencode(name)
+        path = prefix + os.fsencode(name)
         if kind == b"0":
             yield from self._file(entry, path, mode, mtime)
         elif kind == b"2":
@@ -106,24 +170,31 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _matcher(path: str, dockerfile: str) -> Matcher | None:
-    """The patterns that hold: the Dockerfile's own, else the context's. Both files themselves are sent."""
+def _content(path: str) -> bytes:
+    """Patterns. Raises CommandError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(dockerfiles.MAX_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"unable to prepare context: {_reason(error)}: {path}") from None
+    if len(data) > dockerfiles.MAX_BYTES:
+        raise CommandError(f"{path} has more than {dockerfiles.MAX_BYTES} bytes")
+    return data
+
+
+def _patterns(path: str, dockerfile: str) -> tuple[str, ...]:
+    """Those that hold: the Dockerfile's own, else the context's. Raises CommandError."""
     for name in (f"{dockerfile}.dockerignore" if dockerfile else "", f"{path}/.dockerignore"):
-        try:
-            with open(name, "rb") as file:
-                data = file.read()
-        except OSError:
+        if not os.path.isfile(name):
             continue
         from onggi.errors import InvalidParameter
         from onggi.spec import dockerignore
 
-        inside = os.path.relpath(dockerfile, path) if dockerfile else "Dockerfile"
-        always = ("!.dockerignore", f"!{inside}", f"!{inside}.dockerignore")
         try:
-            return dockerignore.Matcher((*dockerignore.read(data), *always))
+            return dockerignore.read(_content(name))
         except InvalidParameter as error:
             raise CommandError(f"error checking context: {error.message}") from None
-    return None
+    return ()
 
 
 def header(path: bytes, kind: bytes, mode: int, size: int, mtime: int, target: bytes = b"") -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onggi.cli.errors import CommandError
+from onggi.cli.program import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,5 +67,5 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     script = SCRIPTS.get(args[0])
     if script is None:
         raise CommandError(f'unknown shell: "{args[0]}": must be one of "bash", "zsh", "fish", "powershell"')
-    session.out(script.rstrip("\n"))
+    session.out(script.rstrip("\n").replace("onggi", NAME))
     return 0

@@ -21,5 +21,5 @@ VERBATIM = True
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
     hosts = [word for host in session.options["host"] for word in ("-H", host)]
-    interpreter.become_daemon([*hosts, *args])
+    interpreter.become_daemon([*hosts, *args], interpreter.engine_module())
     return 0

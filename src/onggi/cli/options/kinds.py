@@ -296,6 +296,18 @@ def mount(text: str) -> dict[str, Any]:
     return language.parse(text)
 
 
+def secret(text: str) -> dict[str, Any]:
+    from onggi.cli.options import secret as language
+
+    return language.secret(text)
+
+
+def config(text: str) -> dict[str, Any]:
+    from onggi.cli.options import secret as language
+
+    return language.config(text)
+
+
 KINDS: dict[str, Callable[[str], Any]] = {
     "list:env": environment,
     "list:label": label,
@@ -314,4 +326,6 @@ KINDS: dict[str, Callable[[str], Any]] = {
     "gpu-request": gpus,
     "network": network,
     "mount": mount,
+    "secret": secret,
+    "config": config,
 }

@@ -59,6 +59,11 @@ def _merge(item: dict[str, Any], flags: Flags) -> None:
         )
     if flags["mac-address"]:
         item["MacAddress"] = flags["mac-address"].strip()
+    for name in ("bandwidth-in", "bandwidth-out"):
+        if flags[name] and name in item["DriverOpts"]:
+            raise CommandError(f"conflicting options: cannot specify both --{name} and driver-opt={name}")
+        if flags[name]:
+            item["DriverOpts"][name] = flags[name]
     if flags["link"] and not _is_mode(item["Target"]) and item["Target"] != "bridge":
         item["Links"] = flags["link"]
 

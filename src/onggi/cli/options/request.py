@@ -10,7 +10,7 @@ import os
 
 from onggi.cli import ports
 from onggi.cli.errors import CommandError
-from onggi.cli.options import files, networking
+from onggi.cli.options import files, networking, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def _check(flags: Flags) -> None:
             "cgroupns": ("", "host", "private"),
         }
         shared = name == "pid" and mode.startswith("container:") and len(mode) > 10
+        shared |= name == "userns" and mode.partition(":")[0] in ("auto", "keep-id")  # podman's words
         if mode not in known[name] and not shared:
             raise CommandError(f"--{name}: invalid {label} mode")
     if flags["rm"] and flags["restart"] not in ("no", ""):
@@ -69,21 +70,15 @@ def _is_hex(text: str) -> bool:
 
 
 def _volumes(words: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """(binds, nameless volumes) of -v. Relative paths of the host become absolute."""
+    """(binds, nameless volumes) of -v."""
     binds: list[str] = []
     volumes: dict[str, Any] = {}
     for word in words:
-        if not word:
-            raise CommandError("invalid empty volume spec")
-        source, colon, rest = word.partition(":")
-        if not colon:
-            volumes[word] = {}
-            continue
-        if source.startswith("."):
-            source = os.path.abspath(source)
-        elif source.startswith("~"):
-            source = os.path.expanduser(source)
-        binds.append(f"{source}:{rest}")
+        text, has_source = volume.parse(word)
+        if has_source:
+            binds.append(text)
+        else:
+            volumes[text] = {}
     return binds, volumes
 
 
@@ -208,9 +203,9 @@ def _host_config(flags: Flags, binds: list[str], bindings: dict[str, Any]) -> di
         "CpuRealtimeRuntime": flags["cpu-rt-runtime"],
         "CpusetCpus": flags["cpuset-cpus"],
         "CpusetMems": flags["cpuset-mems"],
-        "Devices": [_device(word) for word in flags["device"]],
+        "Devices": [_device(word) for word in flags["device"] if not is_cdi_name(word)],
         "DeviceCgroupRules": flags["device-cgroup-rule"] or None,
-        "DeviceRequests": flags["gpus"] or None,
+        "DeviceRequests": _device_requests(flags),
         "MemoryReservation": flags["memory-reservation"],
         "MemorySwap": flags["memory-swap"],
         "MemorySwappiness": swappiness if swappiness != -1 else None,
@@ -222,6 +217,8 @@ def _host_config(flags: Flags, binds: list[str], bindings: dict[str, Any]) -> di
         "KernelMemory": flags["kernel-memory"],
         "Annotations": dict(flags["annotation"]),
         "Mounts": flags["mount"],
+        "Secrets": flags["secret"],
+        "Configs": flags["config"],
         "Runtime": flags["runtime"],
         "Sysctls": dict(flags["sysctl"]),
         "StorageOpt": _storage_options(flags["storage-opt"]),
@@ -271,6 +268,22 @@ def restart(word: str) -> dict[str, Any]:
     if colon and not count.removeprefix("-").isdigit():
         raise CommandError("invalid restart policy format: maximum retry count must be an integer")
     return {"Name": name, "MaximumRetryCount": int(count) if colon else 0}
+
+
+def is_cdi_name(word: str) -> bool:
+    """Is it `vendor.com/class=name`? (Container Device Interface, SPEC.md, "Kind" and "CDI Devices".)"""
+    import re  # not in the start of other commands
+
+    name = "[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
+    return re.fullmatch(f"{name}/{name}=[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?", word) is not None
+
+
+def _device_requests(flags: Any) -> list[dict[str, Any]] | None:
+    names = [word for word in flags["device"] if is_cdi_name(word)]
+    found = list(flags["gpus"] or ())
+    if names:
+        found.append({"Driver": "cdi", "DeviceIDs": names})
+    return found or None
 
 
 def _device(word: str) -> dict[str, str]:

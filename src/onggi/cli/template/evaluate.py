@@ -14,11 +14,12 @@ from onggi.cli.template.parser import Operand, Parser, Pipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from onggi.cli.template.parser import Node
 
+DEEPEST = 100  # templates that call templates; Go's limit is 100,000
 _NOTHING = object()  # no value was piped in
 
 
@@ -55,12 +56,18 @@ class Template:
         except SyntaxFault as fault:
             line = source.count("\n", 0, fault.offset) + 1
             raise TemplateError(f"template: {name}:{line}: {fault.message}") from None
+        except RecursionError:
+            raise TemplateError(f"template: {name}: nested too deeply") from None
         self._definitions = parser.definitions
 
     def execute(self, value: Any) -> str:
         """The text for one value. Raises TemplateError."""
         out: list[str] = []
-        self._walk(self._nodes, value, {"": value}, out)
+        self._depth = 0  # of templates that call templates
+        try:
+            self._walk(self._nodes, value, {"": value}, out)
+        except RecursionError:
+            raise TemplateError(f"template: {self._name}: nested too deeply") from None
         return "".join(out)
 
     def _walk(self, nodes: list[Node], dot: Any, variables: dict[str, Any], out: list[str]) -> None:
@@ -87,7 +94,13 @@ class Template:
             at = Operand("constant", node[1], node[3])
             raise self._fault(at, f'template "{node[1]}" not defined', f'{{{{template "{node[1]}"}}}}')
         inner = self._pipe(node[2], dot, variables) if node[2] else None
+        if self._depth >= DEEPEST:
+            at = Operand("constant", node[1], node[3])
+            source = f'{{{{template "{node[1]}"}}}}'
+            raise self._fault(at, f"exceeded maximum template depth ({DEEPEST})", source)
+        self._depth += 1
         self._walk(body, inner, {"": inner}, out)
+        self._depth -= 1
 
     def _control(self, node: Node, dot: Any, variables: dict[str, Any], out: list[str]) -> None:
         kind, pipe, body, other = node
@@ -105,13 +118,13 @@ class Template:
         self, pipe: Pipe, body: list[Node], other: list[Node], dot: Any, scope: dict[str, Any], out: list[str]
     ) -> None:
         value = self._pipe(pipe, dot, scope, bind=False)
-        items: list[tuple[Any, Any]]
+        items: Iterable[tuple[Any, Any]]
         if isinstance(value, dict):
             items = [(key, value[key]) for key in sorted(value)]
         elif isinstance(value, (list, tuple)):
             items = list(enumerate(value))
         elif isinstance(value, int) and not isinstance(value, bool):
-            items = [(at, at) for at in range(value)]
+            items = zip(range(value), range(value), strict=True) if value > 0 else ()
         elif value is None or isinstance(value, values.Nil):
             items = []
         else:

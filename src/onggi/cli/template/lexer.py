@@ -24,6 +24,9 @@ _ESCAPES = {
     "f": "\f",
     "v": "\v",
 }
+_HEX = frozenset("0123456789abcdefABCDEF")
+_OCTAL = frozenset("01234567")
+_WIDTHS = {"x": 2, "u": 4, "U": 8, **dict.fromkeys(_OCTAL, 3)}  # digits of the escapes that are numbers
 
 
 class SyntaxFault(Exception):
@@ -99,12 +102,7 @@ def _word(source: str, at: int, found: list[Token]) -> int:
         found.append(("string", source[at + 1 : end], at))
         return end + 1
     if letter == "'":
-        end = source.find("'", at + (3 if source[at + 1 : at + 2] == "\\" else 2))
-        if end < 0:
-            raise SyntaxFault("unterminated character constant", at)
-        body = source[at + 1 : end]
-        found.append(("number", ord(_ESCAPES.get(body[1:], body[-1]) if body[0] == "\\" else body[0]), at))
-        return end + 1
+        return _character(source, at, found)
     if source.startswith(":=", at):
         found.append((":=", "", at))
         return at + 2
@@ -136,7 +134,7 @@ def _name_end(source: str, at: int) -> int:
 
 
 def _string(source: str, at: int, found: list[Token]) -> int:
-    out = []
+    out = bytearray()
     end = at + 1
     while True:
         if end >= len(source) or source[end] == "\n":
@@ -145,20 +143,52 @@ def _string(source: str, at: int, found: list[Token]) -> int:
         if letter == '"':
             break
         if letter == "\\":
-            end += 1
-            escape = source[end : end + 1]
-            width = {"x": 2, "u": 4, "U": 8}.get(escape, 0)
-            if width:
-                out.append(chr(int(source[end + 1 : end + 1 + width], 16)))
-                end += width
-            elif escape in _ESCAPES:
-                out.append(_ESCAPES[escape])
-            else:
-                raise SyntaxFault("invalid syntax", at)
+            part, end = _escaped(source, end + 1, '"', SyntaxFault("invalid syntax", at))
+            out += part
         else:
-            out.append(letter)
-        end += 1
-    found.append(("string", "".join(out), at))
+            out += letter.encode("utf-8", "replace")
+            end += 1
+    found.append(("string", out.decode("utf-8", "replace"), at))
+    return end + 1
+
+
+def _escaped(source: str, at: int, quote: str, fault: SyntaxFault) -> tuple[bytes, int]:
+    """What stands behind a backslash, as Go's strconv.Unquote reads it, and the offset after it."""
+    letter = source[at : at + 1]
+    if letter in _WIDTHS:
+        at += letter in "xuU"
+        width, allowed = _WIDTHS[letter], _OCTAL if letter in _OCTAL else _HEX
+        digits = source[at : at + width]
+        if len(digits) < width or not allowed.issuperset(digits):
+            raise fault
+        value = int(digits, 8 if allowed is _OCTAL else 16)
+        if letter in "uU":
+            if value > 0x10FFFF or 0xD800 <= value < 0xE000:
+                raise fault
+            return chr(value).encode(), at + width
+        if value > 255:
+            raise fault
+        return bytes((value,)), at + width
+    if letter not in _ESCAPES or (letter in "\"'" and letter != quote):
+        raise fault
+    return _ESCAPES[letter].encode(), at + 1
+
+
+def _character(source: str, at: int, found: list[Token]) -> int:
+    """A character constant: a number."""
+    end = source.find("'", at + (3 if source[at + 1 : at + 2] == "\\" else 2))
+    if end < 0 or "\n" in source[at:end]:
+        raise SyntaxFault("unterminated character constant", at)
+    fault = SyntaxFault(f"malformed character constant: {source[at : end + 1]}", at)
+    if source[at + 1] != "\\":
+        if end != at + 2:
+            raise fault
+        found.append(("number", ord(source[at + 1]), at))
+        return end + 1
+    part, behind = _escaped(source, at + 2, "'", fault)
+    if behind != end:
+        raise fault
+    found.append(("number", part[0] if len(part) == 1 else ord(part.decode()), at))
     return end + 1
 
 

@@ -52,6 +52,7 @@ class Parser:
         self._at = 0
         self._functions = functions
         self._variables = [{"": True}]
+        self._ranges = 0  # that are open here
         self.definitions: dict[str, list[Node]] = {}
 
     def parse(self) -> list[Node]:
@@ -95,6 +96,8 @@ class Parser:
             self._variables.pop()
             return node
         if name in ("break", "continue"):
+            if not self._ranges:
+                raise SyntaxFault(f"{{{{{name}}}}} outside {{{{range}}}}", self._offset())
             self._next()
             self._space()
             self._expect("}}")
@@ -106,7 +109,9 @@ class Parser:
 
     def _control(self, name: str) -> Node:
         pipe = self._pipe("}}", name=name)
+        self._ranges += name == "range"
         body, end = self._nodes(("end", "else"))
+        self._ranges -= name == "range"
         other: list[Node] = []
         if end == "else":
             word = self._peek()
@@ -130,7 +135,9 @@ class Parser:
             self._expect("}}")
         if kind == "template":
             return (kind, name, pipe, offset)
+        outside, self._ranges = self._ranges, 0  # a body of its own
         body, _ = self._nodes(("end",))
+        self._ranges = outside
         self.definitions[str(name)] = body
         return ("template", name, pipe, offset) if kind == "block" else None
 

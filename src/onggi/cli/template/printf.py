@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from onggi.cli.template.values import kind, nested, number
+from onggi.cli.template.values import Bytes, kind, nested, number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+LARGEST = 1_000_000  # of a width or precision (Go's fmt, tooLarge)
 
 
 def printf(form: str, values: tuple[Any, ...]) -> str:
@@ -23,11 +26,10 @@ def printf(form: str, values: tuple[Any, ...]) -> str:
         while at < len(form) and form[at] in "+-# 0":
             at += 1
         flags = form[start:at]
-        start = at
-        while at < len(form) and (form[at].isdigit() or form[at] == "."):
-            at += 1
-        width, _, precision = form[start:at].partition(".")
-        dotted = "." in form[start:at]
+        width, at = _number(form, at)
+        precision = None
+        if form[at : at + 1] == ".":
+            precision, at = _number(form, at + 1)
         if at >= len(form):
             out.append("%!(NOVERB)")
             break
@@ -39,15 +41,14 @@ def printf(form: str, values: tuple[Any, ...]) -> str:
         if used >= len(values):
             out.append(f"%!{verb}(MISSING)")
             continue
-        shown = _one(verb, flags, int(precision or 0) if dotted else None, values[used])
+        shown = _one(verb, flags, precision, values[used])
         used += 1
-        if width and len(shown) < int(width):
-            if "-" in flags:
-                shown = shown.ljust(int(width))
-            elif "0" in flags and verb in "dxXobfge":
-                shown = shown.zfill(int(width))
-            else:
-                shown = shown.rjust(int(width))
+        if "-" in flags:
+            shown = shown.ljust(width)
+        elif "0" in flags and verb in "dxXobfge":
+            shown = shown.zfill(width)
+        else:
+            shown = shown.rjust(width)
         out.append(shown)
     if used < len(values):
         extra = ", ".join(f"{kind(value)}={nested(value)}" for value in values[used:])
@@ -55,11 +56,25 @@ def printf(form: str, values: tuple[Any, ...]) -> str:
     return "".join(out)
 
 
+def _number(form: str, at: int) -> tuple[int, int]:
+    """A width or precision, and where it ends; one above a million swallows the rest of the form, as Go's."""
+    start = at
+    while form[at : at + 1].isdigit() and form[at].isascii():
+        at += 1
+    digits = form[start:at].lstrip("0")
+    if len(digits) > 7 or int(digits or 0) > LARGEST:
+        return 0, len(form)
+    return int(digits or 0), at
+
+
 def _one(verb: str, flags: str, precision: int | None, value: Any) -> str:
     if verb == "v":
         return nested(value)
     if verb == "T":
         return kind(value)
+    if isinstance(value, Bytes) and verb in "sqxX":
+        value = value.content.decode(errors="replace") if verb in "sq" else value.content.hex()
+        return _one(verb, flags, precision, value) if verb in "sq" else _case(verb, value)
     if isinstance(value, (list, tuple)) and verb in "sqdxX":
         return "[" + " ".join(_one(verb, flags, precision, item) for item in value) + "]"
     if verb == "s" and isinstance(value, (str, dict)):
@@ -76,11 +91,15 @@ def _one(verb: str, flags: str, precision: int | None, value: Any) -> str:
         if verb in "xXob":
             return f"{value:{'#' if '#' in flags else ''}{verb}}"
         if verb == "c":
-            return chr(value)
+            return chr(value) if 0 <= value <= 0x10FFFF else "\ufffd"
     if isinstance(value, float) and verb in "feg":
         if verb == "g" and precision is None:
             return number(value)
         return f"{value:{'+' if '+' in flags else ''}.{6 if precision is None else precision}{verb}}"
     if isinstance(value, str) and verb in "xX":
-        return value.encode().hex() if verb == "x" else value.encode().hex().upper()
+        return _case(verb, value.encode().hex())
     return f"%!{verb}({kind(value)}={nested(value)})"
+
+
+def _case(verb: str, digits: str) -> str:
+    return digits.upper() if verb == "X" else digits

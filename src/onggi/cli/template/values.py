@@ -24,6 +24,22 @@ class Loose(dict[str, "Any"]):
     """A map of users' own keys: a missing one is empty, never an error."""
 
 
+class Bytes:
+    """A []byte: JSON has it as base64, %v as a list of numbers, %s as text."""
+
+    template_type = "[]uint8"
+    __slots__ = ("base64", "content")
+
+    def __init__(self, base64: str) -> None:
+        import binascii
+
+        self.base64 = base64
+        self.content = binascii.a2b_base64(base64)
+
+    def as_json(self) -> str:
+        return self.base64
+
+
 NIL_LIST = Nil("[]")
 NIL_MAP = Nil("map[]")
 NIL_POINTER = Nil("<nil>")
@@ -46,6 +62,8 @@ def nested(value: Any) -> str:
         return value
     if isinstance(value, float):
         return number(value)
+    if isinstance(value, Bytes):
+        return "[" + " ".join(map(str, value.content)) + "]"
     if isinstance(value, dict):
         return "map[" + " ".join(f"{nested(key)}:{nested(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, (list, tuple)):
@@ -76,6 +94,8 @@ def true(value: Any) -> bool:
     """Go's idea of a non-empty value."""
     if value is None or isinstance(value, Nil):
         return False
+    if isinstance(value, Bytes):
+        return bool(value.content)
     if isinstance(value, (bool, int, float, str, list, tuple, dict)):
         return bool(value)
     return True

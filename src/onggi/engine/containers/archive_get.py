@@ -19,9 +19,10 @@ async def archive_get(engine: Engine, name: str, path: str) -> tuple[PathStat, A
     """The facts of the path and its archive. Raises NoSuchContainer, NotFound, InvalidParameter."""
     async with engine.containers.locked(name) as container:
         root_fd, facts = await engine.offload(_open, engine, container, name, path)
+        owners = archive_root.owners(container)
     engine.events.container("archive-path", container.record)
     stream = archive_root.Archive(
-        engine, root_fd, lambda fd, pipe: archive.get(fd, path, pipe, container=name)
+        engine, root_fd, lambda fd, pipe: archive.get(fd, path, pipe, container=name, owners=owners)
     )
     return facts, stream
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from onggi.engine.containers import archive_root
 from onggi.images import archive, view
+from onggi.kernel.acting import acting_as, within_quotas
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
@@ -48,19 +50,22 @@ def _put(
 ) -> None:
     record = container.record
     root_fd = archive_root.open_root(engine, container, writable=True)
+    owners = archive_root.owners(container)
     try:
         owner = None
         if own and record.config.user:
             account = view.resolve_user(root_fd, record.config.user)
             owner = (account.uid, account.gid)
-        archive.put(
-            root_fd,
-            path,
-            pipe,
-            container=name,
-            read_only_root=record.host_config.readonly_rootfs,
-            owner=owner,
-            no_overwrite_dir_non_dir=no_overwrite,
-        )
+        with acting_as(*owners.outside(0, 0)) if owners else nullcontext(), within_quotas():
+            archive.put(
+                root_fd,
+                path,
+                pipe,
+                container=name,
+                read_only_root=record.host_config.readonly_rootfs,
+                owner=owner,
+                owners=owners,
+                no_overwrite_dir_non_dir=no_overwrite,
+            )
     finally:
         os.close(root_fd)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onggi.engine.containers import mount_sources
+from onggi.engine.containers import init_layer, mount_sources
 from onggi.engine.oci import mounts as oci_mounts
 from onggi.errors import System
 from onggi.images import view
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
     from onggi.engine.engine import Engine
     from onggi.engine.record import ContainerRecord
+    from onggi.engine.userns.maps import IdMaps
     from onggi.images.snapshots.protocol import Mount
 
-CHUNK_BYTES = 256 << 10
-PIPE_BYTES = 2 << 20
+CHUNK_BYTES = 1 << 20
+PIPE_BYTES = 4 << 20
 
 
 def open_root(engine: Engine, container: Container, *, writable: bool = False) -> int:
@@ -44,7 +45,7 @@ def open_root(engine: Engine, container: Container, *, writable: bool = False) -
     record = container.record
     try:
         if container.running:
-            return view.open_running(record.pid)
+            return view.open_running(record.root_pid or record.pid)
         binds = _binds(engine, record, writable=writable)
         try:
             return view.open_root(_mounts(engine, record, writable=writable), binds)
@@ -58,9 +59,15 @@ def open_root(engine: Engine, container: Container, *, writable: bool = False) -
         raise System(f"cannot open the root of container {record.id}: {error}") from error
 
 
+def owners(container: Container) -> IdMaps | None:
+    """What owners seen through the root mean inside; None: what they are. A root that does not run is looked
+    at as it lies on disk, where all ids are the container's.
+    """
+    return container.record.id_maps if container.running else None
+
+
 def _mounts(engine: Engine, record: ContainerRecord, *, writable: bool) -> list[Mount]:
-    snapshots = engine.snapshots
-    return snapshots.mounts(record.snapshot) if writable else snapshots.view(record.snapshot)
+    return init_layer.mounts(engine, record) if writable else init_layer.seen(engine, record)
 
 
 def _binds(engine: Engine, record: ContainerRecord, *, writable: bool) -> list[tuple[Mount, list[str]]]:
@@ -81,7 +88,7 @@ def open_exported(engine: Engine, container: Container) -> int:
     record = container.record
     try:
         if container.running:
-            return view.open_running_alone(record.pid)
+            return view.open_running_alone(record.root_pid or record.pid)
         return view.open_root(_mounts(engine, record, writable=False))
     except OSError as error:
         raise System(f"cannot open the root of container {record.id}: {error}") from error
@@ -136,12 +143,16 @@ class Archive:
 
 
 async def consume(engine: Engine, body: AsyncIterator[bytes], read: Callable[[Pipe], object]) -> None:
-    """Run `read` in a thread with the bytes of `body`; raises what it raises. The body may be left unread."""
+    """Run `read` in a thread with the bytes of `body`; raises what it raises. The body may be left unread.
+
+    They are handed on without a change of threads as long as there is room.
+    """
     pipe = Pipe(PIPE_BYTES)
     task = asyncio.ensure_future(engine.offload(_read_and_close, pipe, read))
     try:
         async for data in body:
-            await engine.offload(pipe.write, data)
+            if not pipe.offer(data):
+                await engine.offload(pipe.drain)
         pipe.end()
     except BrokenPipeError:
         pass  # `read` has ended before the body: its result or its error is what counts

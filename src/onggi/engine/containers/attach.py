@@ -45,7 +45,9 @@ async def attach(
             raise Conflict(f"container {name} is restarting, wait until the container is running")
         if container.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"container {name} is marked for removal")
-        shim = await run.waiting_shim(engine, container) if stream else None
+        stdin = stdin and container.record.config.open_stdin
+        streams = stream and (stdin or stdout or stderr)  # with none of them dockerd ends at once
+        shim = await run.waiting_shim(engine, container) if streams else None
         taken = await hijack()
         with taken.sock:
             if logs:
@@ -53,7 +55,7 @@ async def attach(
             if shim is None:
                 return
             options = AttachOptions(
-                stdin=stdin and container.record.config.open_stdin,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 framed=framed and not container.record.config.tty,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from onggi import failpoints
 from onggi.engine import run_paths
+from onggi.engine.images.dropping import drop_packed
 from onggi.engine.status import Status
 from onggi.errors import Conflict
 from onggi.images.commit import commit as commit_image
-from onggi.runtime import cgroups
+from onggi.kernel import files
 from onggi.spec import image as documents
 from onggi.spec import reference
 from onggi.wire.containers import ContainerConfig
@@ -45,12 +47,14 @@ async def commit(
         if container.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"You cannot commit container {container.id} which is {container.status}")
         record = container.record
-        frozen = pause and container.status is Status.RUNNING
-        group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, record))
+        frozen = pause and container.status is Status.RUNNING and engine.cgroups.mode != "none"
+        group = run_paths.group(engine, record)
         if frozen:
             await engine.offload(group.freeze)
             failpoints.hit("commit.frozen")
         try:
+            if container.running and engine.snapshots.served:
+                await engine.offload(_flush, record)
             image_id = await engine.offload(
                 commit_image,
                 engine.images,
@@ -67,8 +71,18 @@ async def commit(
         finally:
             if frozen:
                 await engine.offload(run_paths.thaw, engine, record)
+    await engine.offload(drop_packed, engine, [image_id])
     engine.events.container("commit", record, comment=message, imageID=image_id, imageRef=named)
     return image_id
+
+
+def _flush(record: ContainerRecord) -> None:
+    """What was written through a mapping of memory is the kernel's until then: not of a program's mount."""
+    root_fd = os.open(f"/proc/{record.root_pid or record.pid}/root", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        files.syncfs(root_fd)
+    finally:
+        os.close(root_fd)
 
 
 def _created_by(record: ContainerRecord) -> str:

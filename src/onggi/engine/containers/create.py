@@ -1,10 +1,10 @@
 """Make a container that is not yet started.
 
-    validate -> owner row -> directory -> snapshot -> volumes -> complete
+    validate -> owner row -> ids -> directory -> snapshot -> volumes -> complete
 
 Commit point: `complete` is written to the row. Before it every step is undone, by this coroutine when it
-fails, by reconcile.py when the daemon died. Failpoints: create.row-written, create.directory-made,
-create.snapshot-made, create.volumes-made, create.complete.
+fails, by reconcile.py when the daemon died. Failpoints: create.row-written, create.ids-taken,
+create.directory-made, create.snapshot-made, create.volumes-made, create.complete.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi import failpoints
-from onggi.engine import clock, image_facts, log_target
+from onggi.engine import clock, image_facts, log_target, runtimes
+from onggi.engine.access import own
 from onggi.engine.containers import (
     defaults,
     discard,
@@ -28,9 +29,11 @@ from onggi.engine.containers import (
     validate,
     volume_mounts,
 )
-from onggi.engine.networks import configure, publish
-from onggi.engine.oci import process
+from onggi.engine.networks import configure, links, publish
+from onggi.engine.oci import process, security
 from onggi.engine.record import ContainerRecord, MountRecord
+from onggi.engine.secrets import references
+from onggi.engine.userns import choose
 from onggi.errors import Conflict, InvalidParameter, NoSuchContainer
 from onggi.wire.containers import ContainerCreateRequest, ContainerCreateResponse, HostConfig
 
@@ -45,6 +48,7 @@ async def create(
     """Create a container. Raises NoSuchImage, InvalidParameter, Conflict (the name is taken), System."""
     if not request.image:
         raise InvalidParameter("config: image must be specified")
+    own.check_create(engine, request)
     chosen = validate.name(name) if name else names.generate(lambda n: engine.containers.named(n) is not None)
     _refuse_taken(engine, chosen)
     image = await image_facts.resolve(engine, request.image, platform)
@@ -53,10 +57,16 @@ async def create(
     if not name and engine.containers.named(record.name) is not None:  # taken while the image was looked up
         free = names.generate(lambda n: engine.containers.named(n) is not None)
         record = msgspec.structs.replace(record, name=free)
+    host_config = links.resolve(engine, record, references.resolve(engine, record))
+    record = msgspec.structs.replace(record, host_config=host_config)
     container = engine.containers.add(record)
     async with container.lock:
         try:
             failpoints.hit("create.row-written")
+            maps = choose.allocate(engine, record)
+            if maps is not None:
+                record = container.update(id_maps=maps)
+                failpoints.hit("create.ids-taken")
             await engine.offload(_make, engine, record, image)
             failpoints.hit("create.snapshot-made")
             ready = await volume_mounts.make(engine, record)
@@ -84,6 +94,8 @@ def _record(
 ) -> tuple[ContainerRecord, list[str]]:
     container_id = secrets.token_hex(32)
     validate.host(request.host_config)
+    runtimes.check_create(engine.config, request.host_config)
+    limit = engine.quotas.check_container(request.host_config.storage_opt)
     config = defaults.merge(request, image.config, container_id)
     validate.config(config)
     process.arguments(config)
@@ -91,7 +103,10 @@ def _record(
     host = defaults.host(request.host_config, engine.config, cgroup_v2=engine.cgroups.mode == "v2")
     host, warnings = unsupported.discard(engine.cgroups, host)
     _refuse_missing_peers(engine, host)
-    wanted = mounts.resolve(config, host, lambda other: _mounts_of(engine, other))
+    choose.validate(engine, host)
+    if limit and choose.mode(engine, host) is None:
+        warnings += engine.quotas.warnings(security.capabilities(host))
+    wanted = mounts.resolve(config, host, lambda other: _mounts_of(engine, other), engine.paths.root)
     publish.validate(host.port_bindings)
     if host.network_mode == "host" and host.port_bindings:
         warnings += ["Published ports are discarded when using host network mode"]
@@ -110,6 +125,7 @@ def _record(
         endpoints=endpoints,
         log_path=engine.paths.log(container_id) if host.log_config.type == "json-file" else "",
         platform=image.os,
+        owner=own.owner(),
     )
     return record, warnings
 
@@ -146,8 +162,9 @@ def _make(engine: Engine, record: ContainerRecord, image: ImageFacts) -> None:
     """Blocking: sources of binds, the directory with its root mount point, the snapshot. Raises OSError."""
     mounts.make_bind_sources(record.mounts)
     directory = engine.paths.container_dir(record.id)
+    project = engine.quotas.give(record.id, engine.quotas.check_container(record.host_config.storage_opt))
     os.mkdir(directory, 0o710)
     os.mkdir(f"{directory}/rootfs", 0o755)
     failpoints.hit("create.directory-made")
-    engine.snapshots.create(record.snapshot, image.snapshot, "container")
+    engine.snapshots.create(record.snapshot, image.snapshot, "container", project=project)
     mount_sources.make_image_mounts(engine, record)

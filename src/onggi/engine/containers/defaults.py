@@ -79,7 +79,7 @@ def host(wanted: HostConfig, engine: EngineConfig, *, cgroup_v2: bool) -> HostCo
         "ipc_mode": wanted.ipc_mode or engine.default_ipc_mode,
         "cgroupns_mode": cgroupns,
         "shm_size": wanted.shm_size or engine.default_shm_bytes,
-        "runtime": wanted.runtime or "runc",
+        "runtime": wanted.runtime or engine.default_runtime,
         "init": wanted.init if wanted.init is not None else (True if engine.init else None),
         "log_config": _log_config(wanted.log_config, engine),
         "restart_policy": wanted.restart_policy

@@ -6,24 +6,26 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from onggi.engine.containers import init_layer
 from onggi.images.changes import Change, overlay_changes, tree_changes
 from onggi.wire.containers import FilesystemChange
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
+    from onggi.engine.record import ContainerRecord
 
 
 async def diff(engine: Engine, name: str) -> list[FilesystemChange]:
     """In the order of the paths. Raises NoSuchContainer."""
     container = engine.containers.get(name)
-    changes = await engine.offload(_changes, engine, container.record.snapshot)
+    changes = await engine.offload(_changes, engine, container.record)
     return [
         FilesystemChange(path=change.path.decode("utf-8", "replace"), kind=int(change.kind))
         for change in changes
     ]
 
 
-def _changes(engine: Engine, snapshot: str) -> list[Change]:
+def _changes(engine: Engine, record: ContainerRecord) -> list[Change]:
     with ExitStack() as stack:
 
         def opened(path: str) -> int:
@@ -31,8 +33,8 @@ def _changes(engine: Engine, snapshot: str) -> list[Change]:
             stack.callback(os.close, fd)
             return fd
 
-        top = opened(engine.snapshots.tree(snapshot))
-        lowers = [opened(path) for path in engine.snapshots.lowers(snapshot)]
-        if engine.snapshots.whiteouts == "overlay":
+        top = opened(engine.snapshots.tree(record.snapshot))
+        lowers = [opened(path) for path in init_layer.lowers(engine, record)]
+        if engine.snapshots.whiteouts != "delete":
             return overlay_changes(top, lowers)
         return tree_changes(top, lowers[0]) if lowers else overlay_changes(top, [])

@@ -1,7 +1,7 @@
 """Take away everything that a container owns, in the order that a crash forgives: the row goes last.
 
     waiting shim -> cgroup -> shim's directory -> snapshot -> directory (renamed to the trash)
-    -> anonymous volumes -> row
+    -> anonymous volumes -> disk quota -> range of ids -> row
 
 Every step may find its work done already, so that it can be called again after a crash.
 """
@@ -14,6 +14,7 @@ from onggi import failpoints
 from onggi.engine import run_paths
 from onggi.engine.containers import mount_sources, volume_mounts
 from onggi.images import collect
+from onggi.store import id_ranges
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
@@ -34,6 +35,8 @@ async def discard(engine: Engine, container: Container, *, volumes: bool) -> Non
     if volumes:
         await volume_mounts.remove_anonymous(engine, record)
         failpoints.hit("remove.volumes-gone")
+    engine.quotas.take_back(record.id)
+    id_ranges.give_back(engine.database, record.id)
     engine.execs.forget(container)
     engine.containers.discard(container)
 

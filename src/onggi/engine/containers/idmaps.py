@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from onggi.errors import InvalidParameter
+from onggi.spec.number import whole
 
 OWNER = "owner"
 IDS = (1 << 32) - 1  # user_namespaces(7): (uid_t) -1 is not an id
@@ -88,9 +89,10 @@ def _refuse_overlaps(extents: tuple[Extent, ...], text: str) -> None:
 
 
 def _number(word: str, text: str) -> int:
-    if not (word.isascii() and word.isdigit()) or int(word) >= IDS:
+    number = whole(word, IDS - 1)
+    if number is None:
         raise _bad(text)
-    return int(word)
+    return number
 
 
 def _bad(text: str) -> InvalidParameter:

@@ -9,6 +9,7 @@ import msgspec
 from onggi.engine import clock, status
 from onggi.engine.containers.sizes import sizes
 from onggi.engine.containers.summary import endpoints
+from onggi.engine.networks import links
 from onggi.engine.oci import process
 from onggi.engine.record import ContainerRecord
 from onggi.wire.containers import ContainerInspectResponse, NetworkSettings
@@ -50,8 +51,9 @@ def inspected(engine: Engine, container: Container) -> ContainerInspectResponse:
         restart_count=record.restart_count,
         driver=engine.snapshots.driver,
         platform=record.platform,
+        app_armor_profile=record.apparmor,
         exec_ids=list(container.execs) or None,
-        host_config=record.host_config,
+        host_config=links.shown(engine, record),
         graph_driver=_driver(engine, container),
         mounts=[mount.point() for mount in record.mounts if mount.type != "tmpfs" or mount.from_mounts],
         config=record.config,

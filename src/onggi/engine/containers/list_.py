@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onggi.engine import image_facts
+from onggi.engine.access import own
 from onggi.engine.containers import list_filters
 from onggi.engine.containers.sizes import sizes
 from onggi.engine.containers.summary import summary
 from onggi.engine.filters import Filters
-from onggi.errors import NotFound
+from onggi.engine.networks import links
+from onggi.errors import InvalidParameter, NotFound
 from onggi.wire.containers import ContainerSummary
 
 if TYPE_CHECKING:
@@ -30,18 +32,21 @@ async def list_(
     found = [
         container
         for container in engine.containers.all()
-        if (everything or container.running) and all(test(container) for test in tests)
+        if (everything or container.running)
+        and own.sees(engine, container.record)
+        and all(test(container) for test in tests)
     ]
     if limit > 0:
         found = found[:limit]
+    linked = links.aliases(engine)
     if not size:
-        return [summary(container.record) for container in found]
-    return [await _with_size(engine, container) for container in found]
+        return [summary(container.record, aliases=linked.get(container.id, [])) for container in found]
+    return [await _with_size(engine, container, linked.get(container.id, [])) for container in found]
 
 
-async def _with_size(engine: Engine, container: Container) -> ContainerSummary:
+async def _with_size(engine: Engine, container: Container, aliases: list[str]) -> ContainerSummary:
     own, whole = await engine.offload(sizes, engine, container.record)
-    return summary(container.record, size_rw=own, size_root_fs=whole)
+    return summary(container.record, aliases=aliases, size_rw=own, size_root_fs=whole)
 
 
 async def _ancestors(engine: Engine, filters: Filters) -> frozenset[str]:
@@ -50,8 +55,8 @@ async def _ancestors(engine: Engine, filters: Filters) -> frozenset[str]:
     for reference in filters.get("ancestor", ()):
         try:
             found.add((await image_facts.resolve(engine, reference)).id)
-        except NotFound:
-            continue  # an image that is not here is nobody's ancestor
+        except (NotFound, InvalidParameter):
+            continue  # what is no image here is nobody's ancestor
     waiting = list(found)
     while waiting:
         rows = engine.database.read("SELECT id FROM images WHERE parent_id = ?", waiting.pop())

@@ -5,7 +5,6 @@ Values of one filter are alternatives, filters must all hold; `label` must hold 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -46,15 +45,17 @@ def tests(engine: Engine, filters: Filters, images: frozenset[str]) -> list[Test
 def _test(engine: Engine, name: str, values: list[str], images: frozenset[str]) -> Test:
     match name:
         case "id":
-            return lambda c: any(c.id.startswith(value) or _searches(value, c.id) for value in values)
+            return lambda c: any(value and c.id.startswith(value) for value in values)
         case "name":
-            return lambda c: any(_names(value, c.name) for value in values)
+            names = filters_.Names("name", values)
+            return lambda c: names.find(c.name) or names.find(f"/{c.name}")
         case "label":
             return lambda c: filters_.labels_match(c.record.config.labels, values)
         case "status":
-            return _one_of("status", values, {str(s) for s in Status}, lambda c: str(c.status))
+            states = {str(status) for status in Status}
+            return _one_of(values, states, lambda c: str(c.status), "invalid filter 'status={}'")
         case "health":
-            return _one_of("health", values, HEALTHS, _health)
+            return _one_of(values, HEALTHS, _health, "unrecognised filter value for health: {}")
         case "exited":
             codes = {_code(value) for value in values}
             return lambda c: not c.running and bool(c.record.started_at) and c.record.exit_code in codes
@@ -76,26 +77,15 @@ def _test(engine: Engine, name: str, values: list[str], images: frozenset[str]) 
             tasks = filters_.truth({name: values}, name)
             return lambda c: not tasks  # a container of this engine is never a swarm's task
         case _:
-            return lambda c: c.record.host_config.isolation in values
-
-
-def _searches(pattern: str, text: str) -> bool:
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return pattern in text
-
-
-def _names(value: str, name: str) -> bool:
-    return value in (name, "/" + name) or _searches(value, "/" + name) or _searches(value, name)
+            return lambda c: True  # of Windows engines: looked at nowhere else
 
 
 def _one_of(
-    name: str, values: list[str], known: set[str] | frozenset[str], fact: Callable[[Container], str]
+    values: list[str], known: set[str] | frozenset[str], fact: Callable[[Container], str], words: str
 ) -> Test:
     for value in values:
         if value not in known:
-            raise InvalidParameter(f"invalid filter '{name}={value}'")
+            raise InvalidParameter(words.format(value))
     return lambda c: fact(c) in values
 
 
@@ -105,10 +95,12 @@ def _health(container: Container) -> str:
 
 
 def _code(value: str) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise InvalidParameter(f"invalid filter 'exited={value}'") from None
+    digits = value[1:] if value[:1] in ("-", "+") else value
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+        raise InvalidParameter(
+            f"invalid filter 'exited={value}': strconv.Atoi: parsing \"{value}\": invalid syntax"
+        )
+    return int(value)
 
 
 def _around(engine: Engine, name: str, values: list[str]) -> Test:
@@ -131,9 +123,28 @@ def _ports(name: str, values: list[str]) -> set[tuple[int, str]]:
     found: set[tuple[int, str]] = set()
     for value in values:
         numbers, _, kind = value.partition("/")
-        first, _, last = numbers.partition("-")
-        last = last or first
-        if not (first.isdigit() and last.isdigit()) or not 0 < int(first) <= int(last) < 65536:
-            raise InvalidParameter(f"invalid filter '{name}={value}'")
-        found |= {(port, kind or "tcp") for port in range(int(first), int(last) + 1)}
+        try:
+            first, last = _range(numbers)
+        except InvalidParameter as error:
+            raise InvalidParameter(f"error while looking up for {name} {value}: {error.message}") from None
+        found |= {(port, kind or "tcp") for port in range(first, last + 1)}
     return found
+
+
+def _range(text: str) -> tuple[int, int]:
+    """Docker's words (go-connections, ParsePortRange)."""
+    if not text:
+        raise InvalidParameter("empty string specified for ports")
+    first, dash, last = text.partition("-")
+    found = _port(first), _port(last if dash else first)
+    if found[1] < found[0]:
+        raise InvalidParameter(f"invalid range specified for port: {text}")
+    return found
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidParameter(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    if len(text) > 18 or int(text) > 65535:
+        raise InvalidParameter(f'strconv.ParseUint: parsing "{text}": value out of range')
+    return int(text)

@@ -3,9 +3,10 @@
     path.3.gz  path.2  path.1  path          oldest to newest (spawn/log.py writes them)
 
 `since` is found by bisection of a file, `tail` by counting newlines backwards: neither reads what it does not
-return, but of compressed files. A batch of lines is decoded at once; neighbours of one stream become one
-frame. A reader holds its file open, so that renaming or compressing it takes nothing from him; he finds
-the next one by his own's inode, or, compressed, by its modification time, which the compressor keeps.
+return, but of compressed files. A batch of lines is decoded at once; each entry becomes a frame of its own,
+as dockerd's does: clients such as aiodocker take a frame for a line. A reader holds its file open, so that
+renaming or compressing it takes nothing from him; he finds the next one by his own's inode, or, compressed,
+by its modification time, which the compressor keeps.
 
 Blocking. Not here: waiting for more (logs.py).
 """
@@ -15,8 +16,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from itertools import groupby
-from operator import attrgetter
 
 import msgspec
 
@@ -53,7 +52,6 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decoder = msgspec.json.Decoder(Entry)
-_stream = attrgetter("stream")
 _HEADS = {"stdout": b"\x01\0\0\0", "stderr": b"\x02\0\0\0"}
 
 
@@ -294,10 +292,11 @@ class LogReader:
             entries = [entry for entry in entries if entry.stream == wanted]
         if not selection.framed:
             return self._text(entries)
-        out = []
-        for stream, group in groupby(entries, _stream):
-            text = self._text(list(group))
-            out += [_HEADS[stream], len(text).to_bytes(4, "big"), text]
+        bare = not (selection.timestamps or selection.details)
+        out: list[bytes] = []
+        for entry in entries:
+            text = (entry.log if bare else self._prefix(entry) + entry.log).encode()
+            out += (_HEADS[entry.stream], len(text).to_bytes(4, "big"), text)
         return b"".join(out)
 
     def _text(self, entries: list[Entry]) -> bytes:

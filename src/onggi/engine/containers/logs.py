@@ -7,12 +7,14 @@ Not here: the files (log_files.py), and writing them (spawn/log.py).
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from onggi.engine import clock
 from onggi.engine.containers.log_files import LogReader, Selection
 from onggi.errors import InvalidParameter, NotImplemented_
+from onggi.spec.number import whole
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -50,7 +52,7 @@ async def logs(
         stderr=stderr,
         since=since,
         until=until,
-        tail=int(tail) if tail.isdigit() else None,
+        tail=whole(tail, sys.maxsize),
         timestamps=timestamps,
         details=details,
         framed=framed and not container.record.config.tty,

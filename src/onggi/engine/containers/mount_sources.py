@@ -14,8 +14,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from onggi.engine.containers import idmaps
+import msgspec
+
+from onggi.engine.containers import idmaps, propagation
 from onggi.engine.oci.mounts import Shown
+from onggi.engine.userns.maps import IdMaps, compose
 from onggi.errors import InvalidParameter
 from onggi.images import collect
 from onggi.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
@@ -24,14 +27,14 @@ if TYPE_CHECKING:
     from onggi.engine.engine import Engine
     from onggi.engine.record import ContainerRecord, MountRecord
 
-LAYERS = "index=off,redirect_dir=off,metacopy=off"
-
 
 def make_image_mounts(engine: Engine, record: ContainerRecord) -> None:
     """A snapshot for each image mount. Raises Conflict, NotFound (the image has gone meanwhile)."""
     for number, mount in enumerate(record.mounts):
         if mount.type == "image":
-            engine.snapshots.create(_key(record, number), mount.image_top, "container")
+            engine.snapshots.create(
+                _key(record, number), mount.image_top, "container", project=engine.quotas.project(record.id)
+            )
 
 
 def remove_image_mounts(engine: Engine, record: ContainerRecord) -> None:
@@ -48,7 +51,7 @@ def shown(
     """Every mount with its sources; `user` is what the container runs as, for idmap.
 
     Not `writable`, overlays are put together without a place for changes, so that any number may look.
-    Raises InvalidParameter, OSError.
+    Raises InvalidParameter, System, OSError.
     """
     return tuple(_one(engine, record, number, user, writable) for number in range(len(record.mounts)))
 
@@ -56,22 +59,35 @@ def shown(
 def _one(
     engine: Engine, record: ContainerRecord, number: int, user: tuple[int, int], writable: bool
 ) -> Shown:
-    mount = record.mounts[number]
+    mount = (
+        propagation.settled(record.mounts[number], engine.paths.root) if writable else record.mounts[number]
+    )
     if mount.type == "image":
         key = _key(record, number)
         ((source, _, fstype, _, data, *_),) = (
             engine.snapshots.mounts(key) if writable else engine.snapshots.view(key)
         )
-        return Shown(record=mount, layers=data) if fstype == "overlay" else Shown(record=mount, tree=source)
+        shown = Shown(record=mount, layers=data) if fstype == "overlay" else Shown(record=mount, tree=source)
+        return _owned(shown, record.id_maps)
     if mount.overlay and not mount.read_only:
-        return _copy_on_write(engine, record, number, writable)
+        made = _copy_on_write(engine, record, number, writable)
+        return _owned(made, record.id_maps) if mount.type == "volume" else made
     if mount.idmap:
         facts = _stat(mount)
         maps = idmaps.mappings(idmaps.parse(mount.idmap), (facts.st_uid, facts.st_gid), user)
+        if record.id_maps is not None:
+            maps = compose(maps[0], record.id_maps.uids), compose(maps[1], record.id_maps.gids)
         return Shown(record=mount, uid_map=maps[0], gid_map=maps[1])
     if mount.subpath:
         _find_subpath(mount)
-    return Shown(record=mount)
+    return _owned(Shown(record=mount), record.id_maps) if mount.type == "volume" else Shown(record=mount)
+
+
+def _owned(shown: Shown, maps: IdMaps | None) -> Shown:
+    """What is the engine's has on disk the ids that containers see; a bind has the host's, and keeps them."""
+    if maps is None:
+        return shown
+    return msgspec.structs.replace(shown, uid_map=maps.uids, gid_map=maps.gids)
 
 
 def _find_subpath(mount: MountRecord) -> None:
@@ -109,12 +125,16 @@ def _copy_on_write(engine: Engine, record: ContainerRecord, number: int, writabl
             f'invalid mount config for type "{mount.type}": copy-on-write needs a directory: {mount.source}'
         )
     directory = f"{engine.paths.container_dir(record.id)}/mounts/{number}"
+    if not os.path.isdir(directory):
+        os.makedirs(directory, 0o700)
+        engine.quotas.put(record.id, directory)
     _scratch(directory, facts)
     upper, lower = _escaped(f"{directory}/upper"), _escaped(mount.source)
+    options = engine.snapshots.overlay_options
     if not writable:
-        return Shown(record=mount, layers=f"lowerdir={upper}:{lower},{LAYERS}")
+        return Shown(record=mount, layers=f"lowerdir={upper}:{lower},{options}")
     work = _escaped(f"{directory}/work")
-    return Shown(record=mount, layers=f"lowerdir={lower},upperdir={upper},workdir={work},{LAYERS}")
+    return Shown(record=mount, layers=f"lowerdir={lower},upperdir={upper},workdir={work},{options}")
 
 
 def _scratch(directory: str, below: os.stat_result) -> None:

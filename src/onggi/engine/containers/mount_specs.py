@@ -21,8 +21,6 @@ def parse(wanted: Mount) -> MountRecord:
     def bad(reason: str) -> InvalidParameter:
         return InvalidParameter(f'invalid mount config for type "{wanted.type}": {reason}')
 
-    if wanted.type not in _KINDS:
-        raise bad("mount type unknown")
     if not wanted.target:
         raise bad("field Target must not be empty")
     for value in (wanted.target, wanted.source):
@@ -32,6 +30,8 @@ def parse(wanted: Mount) -> MountRecord:
         raise bad(f"invalid mount path: '{wanted.target}' mount path must be absolute")
     if posixpath.normpath("/" + wanted.target.lstrip("/")) == "/":
         raise bad("invalid specification: destination can't be '/'")
+    if wanted.type not in _KINDS:
+        raise bad("mount type unknown")
     _refuse_foreign(wanted, bad)
     facts: dict[str, Any] = {
         "target": mount_words.target(wanted.target),
@@ -71,6 +71,7 @@ def _bind(wanted: Mount, facts: dict[str, Any], bad: Bad) -> MountRecord:
         if options.idmap:
             idmaps.parse(options.idmap)
         facts |= {
+            "makes_source": options.create_mountpoint,
             "recursive": not options.non_recursive,
             "read_only_top": options.read_only_non_recursive,
             "overlay": options.copy_on_write,
@@ -78,7 +79,7 @@ def _bind(wanted: Mount, facts: dict[str, Any], bad: Bad) -> MountRecord:
             "exclude": tuple(map(mount_words.excluded, options.exclude)),
         }
     source = posixpath.normpath(wanted.source)
-    return MountRecord(type="bind", source=source, propagation=spread or "rprivate", **facts)
+    return MountRecord(type="bind", source=source, propagation=spread, **facts)
 
 
 def _volume(wanted: Mount, facts: dict[str, Any], bad: Bad) -> MountRecord:

@@ -20,8 +20,8 @@ from typing import Any
 from onggi.engine.containers import idmaps
 from onggi.engine.record import MountRecord
 from onggi.errors import InvalidParameter
+from onggi.volumes import local
 
-VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 _GROUPS = (
     frozenset({"ro", "rw"}),
@@ -34,30 +34,56 @@ _GROUPS = (
 
 
 def parse(text: str) -> MountRecord:
-    """A source with a slash in front is a host path, else a volume's name. Raises InvalidParameter."""
+    """A source with a slash in front is a host path, else a volume's name. Raises InvalidParameter.
+
+    Docker's checks in Docker's order (moby, volume/mounts/linux_parser.go, ParseMountRaw).
+    """
     parts = text.split(":", 2)
-    if not all(parts) or (len(parts) == 3 and ":" in re.sub(r"idmap=[^,]*", "", parts[2])):
+    if not parts[0] or (len(parts) == 3 and ":" in re.sub(r"idmap=[^,]*", "", parts[2])):
         raise InvalidParameter(f"invalid volume specification: '{text}'")
-    if len(parts) == 1:
-        return anonymous(target(text))
-    source, place = parts[0], target(parts[1])
-    modes = parts[2].split(",") if len(parts) == 3 else []
+    if len(parts) == 2 and _are_modes(parts[1]):  # a volume without a name has no modes
+        raise InvalidParameter(f"invalid volume specification: '{text}'")
+    source, place = ("", parts[0]) if len(parts) == 1 else parts[:2]
     is_bind = source.startswith("/")
+    modes = parts[2].split(",") if len(parts) == 3 and parts[2] else []
     plain = _check(modes, is_bind=is_bind)
+    try:
+        if not place:
+            raise InvalidParameter("field Target must not be empty")
+        clean = target(place)
+        _refuse_foreign(plain, is_bind=is_bind)
+    except InvalidParameter as error:
+        raise InvalidParameter(
+            f"invalid volume specification: '{text}': invalid mount config for type "
+            f'"{"bind" if is_bind else "volume"}": {error.message}'
+        ) from None
     facts: dict[str, Any] = {
-        "target": place,
+        "target": clean,
         "read_only": "ro" in plain,
-        "mode": parts[2] if len(parts) == 3 else ("" if is_bind else "z"),
+        "mode": ",".join(modes) or ("" if is_bind else "z"),
         "overlay": "O" in plain,
         "exclude": tuple(excluded(m[8:]) for m in modes if m.startswith("exclude=")),
     }
+    if not source:
+        return anonymous(clean, mode="z")
     if not is_bind:
         name = volume_name(source)
         return MountRecord(type="volume", source="", name=name, no_copy="nocopy" in plain, **facts)
-    spread = next((mode for mode in plain if mode in PROPAGATIONS), "rprivate")
+    spread = next((mode for mode in plain if mode in PROPAGATIONS), "")
     mapped = next((m.partition("=")[2] or idmaps.OWNER for m in modes if m.partition("=")[0] == "idmap"), "")
     path = posixpath.normpath(source)
-    return MountRecord(type="bind", source=path, propagation=spread, idmap=mapped, **facts)
+    return MountRecord(type="bind", source=path, propagation=spread, idmap=mapped, makes_source=True, **facts)
+
+
+def _are_modes(text: str) -> bool:
+    return all(any(mode in group for group in _GROUPS) for mode in text.split(",")) if text else True
+
+
+def _refuse_foreign(plain: list[str], *, is_bind: bool) -> None:
+    if is_bind and "nocopy" in plain:
+        raise InvalidParameter("field VolumeOptions must not be specified")
+    if not is_bind and PROPAGATIONS & set(plain):
+        raise InvalidParameter("field BindOptions must not be specified")
 
 
 def _check(modes: list[str], *, is_bind: bool) -> list[str]:
@@ -73,7 +99,6 @@ def _check(modes: list[str], *, is_bind: bool) -> list[str]:
             plain.append(mode)
     bad = any(not any(mode in group for group in _GROUPS) for mode in plain)
     bad = bad or any(sum(mode in group for mode in plain) > 1 for group in _GROUPS)
-    bad = bad or (is_bind and "nocopy" in plain) or (not is_bind and bool(PROPAGATIONS & set(plain)))
     bad = bad or ("O" in plain and bool(PROPAGATIONS & set(plain)))
     if bad:
         raise InvalidParameter(f"invalid mode: {','.join(modes)}")
@@ -100,22 +125,13 @@ def excluded(text: str) -> str:
     return clean
 
 
-def anonymous(place: str) -> MountRecord:
+def anonymous(place: str, *, mode: str = "") -> MountRecord:
     """A volume that nobody named."""
     name = secrets.token_hex(32)
-    return MountRecord(type="volume", source="", target=place, name=name, anonymous=True)
+    return MountRecord(type="volume", source="", target=place, name=name, anonymous=True, mode=mode)
 
 
 def volume_name(text: str) -> str:
     """A volume's name, checked. Raises InvalidParameter."""
-    if len(text) < 2:
-        raise InvalidParameter(
-            f"create {text}: volume name is too short, names should be at least two alphanumeric characters"
-        )
-    if not VOLUME_NAME.match(text):
-        raise InvalidParameter(
-            f'create {text}: "{text}" includes invalid characters for a local volume name, only '
-            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. '
-            "If you intended to pass a host directory, use absolute path"
-        )
+    local.check_name(text)
     return text

@@ -12,16 +12,20 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from onggi.engine.containers import mount_specs, mount_words, tmpfs_words
+from onggi.engine.containers import mount_specs, mount_words, propagation, tmpfs_words
 from onggi.engine.record import MountRecord
-from onggi.errors import InvalidParameter
+from onggi.errors import InvalidParameter, NoSuchContainer
 from onggi.wire.containers import ContainerConfig, HostConfig
 
 
 def resolve(
-    config: ContainerConfig, host: HostConfig, others: Callable[[str], Iterable[MountRecord]]
+    config: ContainerConfig,
+    host: HostConfig,
+    others: Callable[[str], Iterable[MountRecord]],
+    root: str,
 ) -> tuple[MountRecord, ...]:
-    """Every mount record; `others` gives the mounts of a container that --volumes-from names.
+    """Every mount record; `others` gives the mounts of a container that --volumes-from names, and `root` is
+    the engine's own directory.
 
     Raises InvalidParameter in Docker's words.
     """
@@ -36,11 +40,11 @@ def resolve(
         found.update({record.target: record for record in _volumes_from(text, others)})
     taken = {record.target for record in explicit}
     for text in config.volumes:
-        target = mount_words.target(text)
+        target = mount_words.target("/" + text.lstrip("/"))  # VOLUME of an image may be relative, to "/"
         if target not in found and target not in taken:
             found[target] = mount_words.anonymous(target)
     found.update({record.target: record for record in explicit})
-    return tuple(found.values())
+    return tuple(propagation.chosen(record, root) for record in found.values())
 
 
 def _refuse_duplicates(records: list[MountRecord]) -> None:
@@ -65,14 +69,18 @@ def _tmpfs(wanted: dict[str, str]) -> list[MountRecord]:
 
 
 def _volumes_from(text: str, others: Callable[[str], Iterable[MountRecord]]) -> list[MountRecord]:
+    if not text:
+        raise InvalidParameter("volumes-from specification cannot be an empty string")
     name, _, mode = text.partition(":")
-    if not name:
-        raise InvalidParameter(f"invalid volumes-from specification: {text}")
     if mode not in ("", "ro", "rw", "z", "Z"):
-        raise InvalidParameter(f"invalid mode for volumes-from: {mode}")
+        raise InvalidParameter(f"invalid mode: {mode}")
+    try:
+        found = others(name)
+    except NoSuchContainer as error:  # a 404 would tell `docker run` that the image is missing
+        raise InvalidParameter(error.message) from None
     return [
-        msgspec.structs.replace(record, read_only=record.read_only or mode == "ro", anonymous=False)
-        for record in others(name)
+        msgspec.structs.replace(record, read_only=record.read_only or mode == "ro", mode="", no_copy=True)
+        for record in found
         if record.type in ("bind", "volume")
     ]
 
@@ -80,10 +88,12 @@ def _volumes_from(text: str, others: Callable[[str], Iterable[MountRecord]]) -> 
 def make_bind_sources(records: Iterable[MountRecord]) -> None:
     """Create the host directories that do not exist and may be made: those of -v, and of bind-create-src.
 
+    Also at each start: a source may have gone meanwhile.
+
     Raises InvalidParameter.
     """
     for record in records:
-        if record.type == "bind" and not os.path.lexists(record.source):
+        if record.makes_source and not os.path.lexists(record.source):
             try:
                 os.makedirs(record.source, mode=0o755, exist_ok=True)
             except OSError as error:

@@ -8,7 +8,6 @@ from onggi import failpoints
 from onggi.engine import run_paths
 from onggi.engine.status import Event, Status, after
 from onggi.errors import Conflict
-from onggi.runtime import cgroups
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -24,7 +23,7 @@ async def pause(engine: Engine, name: str) -> None:
         if not container.running:
             raise Conflict(f"Container {container.id} is not running")
         status = after(container.status, Event.PAUSE)
-        await engine.offload(cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record)).freeze)
+        await engine.offload(run_paths.group(engine, container.record).freeze)
         failpoints.hit("pause.frozen")
         container.update(status=status)
         engine.events.container("pause", container.record)

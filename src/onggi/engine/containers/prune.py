@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onggi.engine import clock, filters
+from onggi.engine import filters
 from onggi.engine.containers.remove import remove_stopped
 from onggi.engine.status import Status
 from onggi.wire.containers import ContainersPruneResponse
@@ -22,7 +22,7 @@ async def prune(engine: Engine, wanted: filters.Filters, *, dry_run: bool = Fals
     Raises InvalidParameter, System (what could not be removed).
     """
     filters.check(wanted, KNOWN)
-    until = min((clock.parse_instant(text) for text in wanted.get("until", ())), default=0)
+    until = filters.until(wanted)
     removed, reclaimed = [], 0
     for container in engine.containers.all():
         async with container.lock:

@@ -8,8 +8,9 @@ from onggi import failpoints
 from onggi.engine import restart_policy
 from onggi.engine.containers import stop as stops
 from onggi.engine.containers.discard import discard
+from onggi.engine.networks.unlink import unlink
 from onggi.engine.status import Event, Status, after
-from onggi.errors import Conflict, InvalidParameter, OnggiError, System
+from onggi.errors import Conflict, OnggiError, System
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 async def remove(
     engine: Engine, name: str, *, force: bool = False, volumes: bool = False, link: bool = False
 ) -> None:
-    """Remove; `force` kills it first, `volumes` removes its anonymous ones.
+    """Remove; `force` kills it first, `volumes` removes its anonymous ones; `link`: `web/alias` is a link.
 
     Commit point: status `removing` in the row; from there on a crash is finished by reconcile.py.
     Failpoints: remove.killed, remove.row-written, remove.cgroup-gone, remove.snapshot-gone,
@@ -27,7 +28,8 @@ async def remove(
     Raises NoSuchContainer, Conflict, System (then the container is dead).
     """
     if link:
-        raise InvalidParameter(f"cannot remove link {name}: this engine has no legacy links")
+        await unlink(engine, name)
+        return
     ended = None
     async with engine.containers.locked(name) as container:
         if container.status is Status.REMOVING:

@@ -15,8 +15,6 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from onggi.engine import clock, run_paths
-from onggi.runtime import cgroups
-from onggi.wire.base import encode
 from onggi.wire.containers import (
     ContainerBlkioStatEntry,
     ContainerBlkioStats,
@@ -41,28 +39,30 @@ _samplers: WeakKeyDictionary[Container, _Sampler] = WeakKeyDictionary()
 
 async def stats(
     engine: Engine, name: str, *, stream: bool = True, one_shot: bool = False
-) -> AsyncIterator[bytes]:
-    """JSON documents, one a line. Raises NoSuchContainer. A container that does not run has zeros."""
+) -> AsyncIterator[ContainerStatsResponse]:
+    """Readings. Raises NoSuchContainer. A container that does not run has zeros."""
     container = engine.containers.get(name)
     return _stream(engine, container) if stream else _once(engine, container, one_shot)
 
 
-async def _once(engine: Engine, container: Container, one_shot: bool) -> AsyncIterator[bytes]:
+async def _once(
+    engine: Engine, container: Container, one_shot: bool
+) -> AsyncIterator[ContainerStatsResponse]:
     reading = await _read(engine, container)
     if not one_shot and container.running:
         await asyncio.sleep(INTERVAL_SECONDS)
         reading = _joined(await _read(engine, container), reading)
-    yield encode(reading) + b"\n"
+    yield reading
 
 
-async def _stream(engine: Engine, container: Container) -> AsyncIterator[bytes]:
+async def _stream(engine: Engine, container: Container) -> AsyncIterator[ContainerStatsResponse]:
     sampler = _samplers.get(container)
     if sampler is None:
         sampler = _samplers[container] = _Sampler(engine, container)
     sampler.readers += 1
     try:
         while not container.removed:
-            yield encode(await sampler.next()) + b"\n"
+            yield await sampler.next()
     finally:
         sampler.readers -= 1
         if not sampler.readers:
@@ -121,7 +121,7 @@ async def _read(engine: Engine, container: Container) -> ContainerStatsResponse:
     )
     if not container.running:
         return names
-    group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record))
+    group = run_paths.group(engine, container.record)
     counted = await engine.offload(group.stats)
     host_network = container.record.host_config.network_mode == "host"
     networks = None if host_network else await engine.offload(network_counters, container.record.pid)

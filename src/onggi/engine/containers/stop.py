@@ -7,7 +7,7 @@ import signal as signals_
 from typing import TYPE_CHECKING
 
 from onggi import failpoints
-from onggi.engine import restart_policy, run_paths, signals
+from onggi.engine import restart_policy, run_paths, runtimes, signals
 from onggi.engine.config import DEFAULT_STOP_SECONDS
 from onggi.engine.shims import ShimGone
 from onggi.engine.status import Status
@@ -86,7 +86,10 @@ async def send(engine: Engine, container: Container, number: int) -> None:
     if shim is None:
         return
     try:
-        await shim.signal(int(number))  # marshal takes no IntEnum
+        if container.record.runtime and number != signals_.SIGKILL:
+            await engine.offload(runtimes.kill, container.record, int(number))
+        else:
+            await shim.signal(int(number))  # marshal takes no IntEnum
     except (Conflict, ShimGone):  # it has ended, and with it perhaps its shim already
         return
     engine.events.container("kill", container.record, signal=str(int(number)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from onggi.engine import clock, status
 from onggi.engine.oci import process
 from onggi.engine.record import ContainerRecord
@@ -16,12 +18,17 @@ from onggi.wire.networks import EndpointSettings
 
 
 def summary(
-    record: ContainerRecord, *, image: str = "", size_rw: int | None = None, size_root_fs: int | None = None
+    record: ContainerRecord,
+    *,
+    image: str = "",
+    aliases: Iterable[str] = (),
+    size_rw: int | None = None,
+    size_root_fs: int | None = None,
 ) -> ContainerSummary:
-    """A line of GET /containers/json. `image` overrides the name that the user wrote."""
+    """A line of GET /containers/json. `image` is over the name that the user wrote; `aliases` are links'."""
     return ContainerSummary(
         id=record.id,
-        names=["/" + record.name],
+        names=["/" + record.name, *aliases],
         image=image or record.image_name,
         image_id=record.image_id,
         command=command(record),

@@ -141,11 +141,20 @@ class Containers:
         if named is not None:
             return self._by_id[named]
         found = [container for key, container in self._by_id.items() if key.startswith(reference)]
+        if not found and "/" in reference.strip("/"):
+            found = self._linked(*reference.strip("/").split("/", 1))
         if not found:
             raise NoSuchContainer(reference)
         if len(found) > 1:
             raise InvalidParameter(f"multiple IDs found with provided prefix: {reference}")
         return found[0]
+
+    def _linked(self, parent: str, alias: str) -> list[Container]:
+        """What `web/alias` means: HostConfig.Links has `id:alias` (engine/networks/links.py)."""
+        owner = self.named(parent)
+        items = [item.partition(":") for item in owner.record.host_config.links] if owner is not None else []
+        ids = (other for other, _, known in items if known == alias)
+        return [found for other in ids if (found := self._by_id.get(other)) is not None][:1]
 
     def find(self, container_id: str) -> Container | None:
         """By full id."""

@@ -12,16 +12,16 @@ import pwd
 import time
 from typing import TYPE_CHECKING
 
-from onggi.engine import run_paths
+from onggi.engine import run_paths, runtimes
 from onggi.engine.status import Status
 from onggi.errors import Conflict, InvalidParameter, System
-from onggi.runtime import cgroups
 from onggi.wire.containers import ContainerTopResponse
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
 
 _TITLES = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+ARGUMENT_BYTES = 4096  # far below what execve(2) takes
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -32,11 +32,23 @@ async def top(engine: Engine, name: str, *, ps_args: str = "-ef") -> ContainerTo
         raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
     if not container.running:
         raise Conflict(f"container {container.id} is not running")
-    group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record))
+    group = run_paths.group(engine, container.record)
     pids = await engine.offload(group.pids)
+    if container.record.runtime:
+        table = await engine.offload(runtimes.sandboxed, container.record, tuple(pids))
+        if table:
+            return sandboxed(table)
     if ps_args.strip() in ("", "-ef"):
         return await engine.offload(default, pids)
     return filtered(await _ps(ps_args), set(pids))
+
+
+def sandboxed(output: str) -> ContainerTopResponse:
+    """Of a sandbox, whose processes the host does not see: what its runtime shows."""
+    lines = output.splitlines()
+    titles = lines[0].split() if lines else []
+    rows = [line.split(None, len(titles) - 1) for line in lines[1:]]
+    return ContainerTopResponse(titles=titles, processes=rows)
 
 
 def default(pids: list[int]) -> ContainerTopResponse:
@@ -96,6 +108,8 @@ def _terminal(device: int) -> str:
 
 
 async def _ps(ps_args: str) -> str:
+    if "\0" in ps_args or len(ps_args) > ARGUMENT_BYTES:
+        raise InvalidParameter(f"ps {ps_args[:40]!r}: arguments of ps have no null bytes, and are shorter")
     try:
         process = await asyncio.create_subprocess_exec(
             "ps", *ps_args.split(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -104,7 +118,8 @@ async def _ps(ps_args: str) -> str:
         raise System(f"ps {ps_args}: ps is not installed on this host") from None
     output, error = await process.communicate()
     if process.returncode:
-        raise InvalidParameter(f"ps: {error.decode('utf-8', 'replace').strip()}")
+        first = error.decode("utf-8", "replace").strip().partition("\n")[0]
+        raise InvalidParameter(f"ps {ps_args}: {first.removeprefix('error: ')}")
     return output.decode("utf-8", "replace")
 
 

@@ -8,7 +8,6 @@ from onggi import failpoints
 from onggi.engine import run_paths
 from onggi.engine.status import Event, Status, after
 from onggi.errors import Conflict
-from onggi.runtime import cgroups
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -19,7 +18,7 @@ async def unpause(engine: Engine, name: str) -> None:
     async with engine.containers.locked(name) as container:
         if container.status is not Status.PAUSED:
             raise Conflict(f"Container {container.id} is not paused")
-        await engine.offload(cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record)).thaw)
+        await engine.offload(run_paths.group(engine, container.record).thaw)
         failpoints.hit("unpause.thawed")
         container.update(status=after(container.status, Event.UNPAUSE))
         engine.events.container("unpause", container.record)

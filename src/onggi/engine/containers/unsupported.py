@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from onggi.engine import apparmor
+from onggi.engine.containers import limits
 from onggi.engine.oci import security
 
 if TYPE_CHECKING:
@@ -23,12 +25,13 @@ OOM_WITHOUT_LIMIT = (
     "this can result in the system running out of resources."
 )
 NO_APPARMOR = "Your kernel does not support AppArmor. The profile {} is discarded."
+NO_SELINUX = "SELinux is not enabled for this engine. Labels discarded: {}."
 
 
 def discard(layout: Layout, host: HostConfig) -> tuple[HostConfig, list[str]]:
     """The host's half with what can be held to, and a warning for each thing that cannot."""
+    host, warnings = limits.discard(layout, host)
     changes: dict[str, object] = {}
-    warnings = []
     if host.memory_swap > 0 and not _swap_is_limited(layout):
         warnings.append(NO_SWAP)
         changes["memory_swap"] = -1
@@ -38,9 +41,12 @@ def discard(layout: Layout, host: HostConfig) -> tuple[HostConfig, list[str]]:
             changes["oom_kill_disable"] = None
         elif not host.memory:
             warnings.append(OOM_WITHOUT_LIMIT)
-    profile = security.parse_options(host.security_opt, no_new_privileges=False).apparmor
-    if profile not in ("", "unconfined") and not security.apparmor_is_on():
-        warnings.append(NO_APPARMOR.format(profile))
+    options = security.parse_options(host.security_opt, no_new_privileges=False)
+    if options.apparmor not in ("", apparmor.UNCONFINED) and not apparmor.is_on():
+        warnings.append(NO_APPARMOR.format(options.apparmor))
+    labels = [label for label in options.labels if label != "disable"]
+    if labels:
+        warnings.append(NO_SELINUX.format(", ".join(labels)))
     return msgspec.structs.replace(host, **changes), warnings
 
 

@@ -8,12 +8,12 @@ import msgspec
 
 from onggi import failpoints
 from onggi.engine import run_paths
-from onggi.engine.containers import validate
-from onggi.engine.networks import republish
+from onggi.engine.access import own
+from onggi.engine.containers import limits, validate
+from onggi.engine.networks import bandwidth, republish
 from onggi.engine.oci.resources import resources
 from onggi.engine.status import Status
 from onggi.errors import Conflict, InvalidParameter
-from onggi.runtime import cgroups
 from onggi.wire.containers import ContainerUpdateRequest, ContainerUpdateResponse, HostConfig
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def update(engine: Engine, name: str, request: ContainerUpdateRequest) -> 
                 'container is marked for removal and cannot be "update".'
             )
         before = container.record.host_config
-        changed = _merge(before, request)
+        changed, warnings = limits.discard(engine.cgroups, _merge(before, request))
         validate.resources(changed)
         validate.restart_policy(changed.restart_policy)
         if before.auto_remove and changed.restart_policy.name not in ("", "no"):
@@ -47,19 +47,21 @@ async def update(engine: Engine, name: str, request: ContainerUpdateRequest) -> 
             )
         wanted = resources(changed)
         if container.running and wanted and wanted != resources(before):
-            group = cgroups.open(engine.cgroups, run_paths.cgroup(engine, container.record))
+            group = run_paths.group(engine, container.record)
             await engine.offload(group.update, wanted)
             failpoints.hit("update.kernel-changed")
         changes: dict[str, Any] = {}
+        own.check_update(engine, request.publish_add)
         if request.publish_add or request.publish_rm:
             bindings = republish.changed(container.record, request)
             if container.running:
                 changes = await engine.offload(republish.apply, engine, container.record, request)
                 failpoints.hit("update.republished")
             changed = msgspec.structs.replace(changed, port_bindings=bindings)
+        changes |= await engine.offload(bandwidth.changed, engine, container.record, request)
         container.update(host_config=changed, **changes)
         engine.events.container("update", container.record)
-    return ContainerUpdateResponse(warnings=[])
+    return ContainerUpdateResponse(warnings=warnings)
 
 
 def _merge(before: HostConfig, request: ContainerUpdateRequest) -> HostConfig:

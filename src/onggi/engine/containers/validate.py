@@ -6,8 +6,10 @@ import ipaddress
 import os
 import re
 
+from onggi.engine import signals
 from onggi.engine.oci import devices, namespaces, process, security
 from onggi.errors import InvalidParameter
+from onggi.spec.number import whole
 from onggi.wire.containers import ContainerConfig, HostConfig, RestartPolicy
 from onggi.wire.images import HealthConfig
 
@@ -31,6 +33,8 @@ def config(wanted: ContainerConfig) -> None:
         raise InvalidParameter(
             f"the working directory '{wanted.working_dir}' is invalid, it needs to be an absolute path"
         )
+    if wanted.stop_signal:
+        signals.parse(wanted.stop_signal)
     for item in wanted.env:
         if item.startswith("=") or not item:
             raise InvalidParameter(f"invalid environment variable: {item}")
@@ -74,35 +78,16 @@ def host(wanted: HostConfig) -> None:
         raise InvalidParameter(f"Invalid isolation: \"{wanted.isolation}\" - linux only supports 'default'")
     if not wanted.cgroup_parent.isprintable():
         raise InvalidParameter(f"invalid cgroup parent: {wanted.cgroup_parent!r}")
-    for option in wanted.storage_opt or ():
-        if option.lower() != "size":
-            raise InvalidParameter(f"Unknown option {option}")
-        raise InvalidParameter(
-            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
-        )
     namespaces.validate(wanted)
     security.capabilities(wanted)
     security.parse_options(wanted.security_opt, no_new_privileges=False)
     process.rlimits(wanted.ulimits)
     for rule in wanted.device_cgroup_rules:
         devices.parse_rule(rule)
-    if wanted.device_requests:
-        raise InvalidParameter(
-            f'could not select device driver "{wanted.device_requests[0].driver}" with capabilities: '
-            f"{_go_list(wanted.device_requests[0].capabilities)}"
-        )
     for item in wanted.extra_hosts:
         _extra_host(item)
     if wanted.log_config.type not in ("", "json-file", "none", "local"):
         raise InvalidParameter(f"logger: no log driver named '{wanted.log_config.type}' is registered")
-    if wanted.runtime not in (None, "", "runc", "onggi", "io.containerd.runc.v2"):
-        raise InvalidParameter(f"unknown or invalid runtime name: {wanted.runtime}")
-
-
-def _go_list(value: object) -> str:
-    if isinstance(value, list):
-        return "[" + " ".join(map(_go_list, value)) + "]"
-    return str(value)
 
 
 def _extra_host(item: str) -> None:
@@ -206,7 +191,8 @@ def _numbers(text: str) -> set[int] | None:
     found: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) > 8191:
+        begin, end = whole(first, 8191), whole(last if dash else first, 8191)
+        if begin is None or end is None:
             return None
-        found |= set(range(int(first), int(last or first) + 1))
+        found |= set(range(begin, end + 1))
     return found

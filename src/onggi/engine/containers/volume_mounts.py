@@ -7,11 +7,13 @@ crash leaves no half (volumes/filling.py).
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from onggi.engine.containers import init_layer
 from onggi.engine.record import ContainerRecord, MountRecord
 from onggi.engine.volumes import mounted
 from onggi.engine.volumes.create import create
@@ -20,7 +22,7 @@ from onggi.images import view
 from onggi.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from onggi.store import volumes as rows
 from onggi.store.trash import delete_tree
-from onggi.volumes import copying, filling, local
+from onggi.volumes import copying, filling, local, mounting
 from onggi.wire.containers import Mount
 from onggi.wire.volumes import VolumeCreateRequest
 
@@ -54,13 +56,14 @@ async def _make_one(
         name=mount.name,
         driver=driver.name if driver else record.host_config.volume_driver,
         driver_opts=driver.options if driver else {},
-        labels={ANONYMOUS_LABEL: ""} if mount.anonymous else (options.labels if options else {}),
+        labels={**(options.labels if options else {}), **({ANONYMOUS_LABEL: ""} if mount.anonymous else {})},
     )
     volume = await create(engine, request)
+    is_mount = mounting.is_mount(volume.options)
     if not mount.no_copy:
         async with mounted.held(engine, mount.name, record.id), engine.volumes.lock(mount.name):
-            await engine.offload(_copy_up, engine, record, mount, is_mount=bool(volume.options))
-    return msgspec.structs.replace(mount, source=volume.mountpoint, mounted=bool(volume.options))
+            await engine.offload(_copy_up, engine, record, mount, is_mount=is_mount)
+    return msgspec.structs.replace(mount, source=volume.mountpoint, mounted=is_mount)
 
 
 def _copy_up(engine: Engine, record: ContainerRecord, mount: MountRecord, *, is_mount: bool) -> None:
@@ -71,22 +74,39 @@ def _copy_up(engine: Engine, record: ContainerRecord, mount: MountRecord, *, is_
     try:
         if not filling.is_empty(data_fd):
             return
-        root_fd = view.open_root(engine.snapshots.mounts(record.snapshot))
+        root_fd = view.open_root(init_layer.mounts(engine, record))
         try:
-            source_fd = openat2(root_fd, mount.target.lstrip("/"), _DIRECTORY, resolve=_RESOLVE)
-        except (FileNotFoundError, NotADirectoryError):
-            return
+            source_fd = _directory(root_fd, mount.target.lstrip("/"))
         finally:
             os.close(root_fd)
+        if source_fd is None:
+            return
+        layers = _layers(engine, record, mount.target)
         try:
             if is_mount or mount.subpath:
-                copying.copy(source_fd, data_fd)
+                copying.copy(source_fd, data_fd, layers=layers)
             else:
-                filling.fill(engine.paths, mount.name, lambda fd: copying.copy(source_fd, fd))
+                filling.fill(engine.paths, mount.name, lambda fd: copying.copy(source_fd, fd, layers=layers))
         finally:
-            os.close(source_fd)
+            for fd in (source_fd, *layers):
+                os.close(fd)
     finally:
         os.close(data_fd)
+
+
+def _layers(engine: Engine, record: ContainerRecord, target: str) -> list[int]:
+    """The directory in each layer, from the top; where the way leads through links there is none."""
+    data = engine.snapshots.data(record.snapshot)
+    found = []
+    for place in filter(None, [data.get("UpperDir", ""), *data.get("LowerDir", "").split(":")]):
+        top_fd = os.open(place, _DIRECTORY)
+        try:
+            fd = _directory(top_fd, target.lstrip("/"))
+        finally:
+            os.close(top_fd)
+        if fd is not None:
+            found.append(fd)
+    return found
 
 
 def _open(data: str, subpath: str) -> int | None:
@@ -95,11 +115,19 @@ def _open(data: str, subpath: str) -> int | None:
     if not subpath:
         return top_fd
     try:
-        return openat2(top_fd, subpath, _DIRECTORY, resolve=_RESOLVE)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        return _directory(top_fd, subpath)
     finally:
         os.close(top_fd)
+
+
+def _directory(top_fd: int, path: str) -> int | None:
+    """What is below a directory and in it; None where there is none: the start tells of that."""
+    try:
+        return openat2(top_fd, path, _DIRECTORY, resolve=_RESOLVE)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return None
 
 
 async def remove_anonymous(engine: Engine, record: ContainerRecord) -> None:

@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from onggi import failpoints
+from onggi.engine.access import own
 from onggi.engine.attach_options import detach_keys
 from onggi.engine.exec_.table import Exec
 from onggi.engine.status import Status
@@ -22,6 +23,7 @@ async def create(engine: Engine, name: str, request: ExecCreateRequest) -> str:
     Failpoint: exec.created.
     """
     container = engine.containers.get(name)
+    own.check_exec(engine, request)
     if container.status is Status.RESTARTING:
         raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
     if container.status is Status.PAUSED:
@@ -34,5 +36,5 @@ async def create(engine: Engine, name: str, request: ExecCreateRequest) -> str:
     instance = Exec(secrets.token_hex(32), container, request)
     engine.execs.add(instance)
     failpoints.hit("exec.created")
-    engine.events.container(f"exec_create: {' '.join(request.cmd)}", container.record, execID=instance.id)
+    engine.events.exec_("exec_create", container.record, instance.id, request.cmd)
     return instance.id

@@ -66,9 +66,7 @@ async def start(
     except BaseException:
         instance.ended_at, instance.exit_code = clock.now(), 126
         raise
-    engine.events.container(
-        f"exec_start: {' '.join(instance.request.cmd)}", container.record, execID=instance.id
-    )
+    engine.events.exec_("exec_start", container.record, instance.id, instance.request.cmd)
     stdio = _stdio(instance, request)
     if request.detach:
         await _run(engine, instance, container.shim, plan, stdio, None)
@@ -126,7 +124,9 @@ async def _run(
             note=msgspec.json.encode(wanted),
         )
     except StepFailed as error:
-        failure = start_errors.exec_failed(error, wanted.cmd[0], wanted.working_dir)
+        failure = start_errors.exec_failed(
+            error, wanted.cmd[0], wanted.working_dir, instance.container.record.host_config.runtime or ""
+        )
         instance.ended_at, instance.exit_code = clock.now(), failure.exit_code
         raise failure from None
     except BaseException:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onggi.engine.images import descriptors
+from onggi.engine.images.refusals import explained
 from onggi.spec import image as documents
 from onggi.spec import reference as references
 from onggi.wire.images import DistributionInspect, OCIDescriptor, OCIPlatform
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 async def distribution(engine: Engine, name: str, *, auth: str = "") -> DistributionInspect:
     """Raises InvalidParameter, NotFound, RegistryFailure."""
-    from onggi.engine.images.pulling import explained
     from onggi.registry.credentials import from_header
     from onggi.registry.failures import RegistryFailure
 
@@ -39,18 +40,9 @@ def look(repository: Repository, reference: str) -> DistributionInspect:
     platforms: list[OCIPlatform] = []
     if found.is_index:
         index = documents.decode(documents.Index, found.data, f"index {found.digest}")
-        for entry in index.manifests:
-            if entry.platform is not None:
-                given = entry.platform
-                platforms.append(
-                    OCIPlatform(
-                        architecture=given.architecture,
-                        os=given.os,
-                        os_version=given.os_version,
-                        os_features=given.os_features or [],
-                        variant=given.variant,
-                    )
-                )
+        platforms += [
+            descriptors.platform(one.platform) for one in index.manifests if one.platform is not None
+        ]
         return DistributionInspect(descriptor=descriptor, platforms=platforms)
     manifest = documents.decode(documents.Manifest, found.data, f"manifest {found.digest}")
     if manifest.config.media_type in (documents.OCI_CONFIG, documents.DOCKER_CONFIG):

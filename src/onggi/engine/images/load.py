@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from onggi.engine import streams
+from onggi.engine.images.dropping import drop_packed
 from onggi.engine.images.lines import lines
 from onggi.images import load as loading
 from onggi.images.progress import Progress
@@ -38,6 +39,7 @@ async def load(
                 write(line.encode())
 
         ids = loading.load(engine.images, reader, report, wanted, allow)
+        drop_packed(engine, ids)
         for image_id in ids:
             loop.call_soon_threadsafe(engine.events.emit, "image", "load", image_id, {"name": image_id})
 

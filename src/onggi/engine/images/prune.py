@@ -9,6 +9,7 @@ collect.*.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from onggi import failpoints
@@ -30,15 +31,20 @@ if TYPE_CHECKING:
 FILTERS = frozenset({"dangling", "label", "label!", "until", "unused-for", "keep"})
 
 
-async def prune(engine: Engine, filters: Filters, *, dry_run: bool = False) -> ImagePruneResponse:
-    """Untagged images, or with `dangling=false` all that no container uses. Raises InvalidParameter."""
+async def prune(
+    engine: Engine, filters: Filters, *, dry_run: bool = False, without: Set[str] = frozenset()
+) -> ImagePruneResponse:
+    """Untagged images, or with `dangling=false` all that no container uses. Raises InvalidParameter.
+
+    `without` are ids of containers that a dry run takes as gone.
+    """
     filters_.check(filters, FILTERS)
     everything = filters_.truth(filters, "dangling") is False
     keep = _count(filters)
     if keep and not everything:
         raise InvalidParameter("invalid filter 'keep': it is of images with names, and needs dangling=false")
     if dry_run:
-        return await engine.offload(_planned, engine, filters, everything, keep)
+        return await engine.offload(_planned, engine, filters, everything, keep, without)
     deleted: list[ImageDeleteResponseItem] = []
     freed = 0
     for removed in await engine.offload(_prune, engine, filters, everything, keep):
@@ -58,10 +64,12 @@ def _prune(engine: Engine, filters: Filters, everything: bool, keep: int) -> lis
     return done
 
 
-def _planned(engine: Engine, filters: Filters, everything: bool, keep: int) -> ImagePruneResponse:
+def _planned(
+    engine: Engine, filters: Filters, everything: bool, keep: int, without: Set[str]
+) -> ImagePruneResponse:
     with engine.images.lock:
         chosen = _chosen(engine, filters, everything, keep)
-        planned = plan(engine.images, [image.id for image in chosen])
+        planned = plan(engine.images, [image.id for image in chosen], without)
     known = {image.id: image for image in chosen}
     return ImagePruneResponse(
         images_deleted=[
@@ -88,6 +96,7 @@ def _shown(image: Image, freed: int) -> ImagePrunePlan:
 
 def _chosen(engine: Engine, filters: Filters, everything: bool, keep: int) -> list[Image]:
     """What the filters leave to be removed, newest first, whether or not something uses it."""
+    filters_.until(filters)  # one at most
     rest = {name: values for name, values in filters.items() if name in ("label", "label!", "until")}
     images = [engine.images.of(row) for row in rows.list_(engine.database)]
     kept = _newest(images, keep)
@@ -112,7 +121,7 @@ def _newest(images: list[Image], keep: int) -> set[str]:
 
 def _count(filters: Filters) -> int:
     values = filters.get("keep", ())
-    if any(not value.isascii() or not value.isdigit() for value in values):
+    if any(not value.isascii() or not value.isdigit() or len(value) > 18 for value in values):
         raise InvalidParameter(f"invalid filter 'keep={list(values)}'")
     return max((int(value) for value in values), default=0)
 
@@ -120,6 +129,6 @@ def _count(filters: Filters) -> int:
 def _length(text: str) -> int:
     """A Go duration, or whole days or weeks: 36h, 90d, 4w."""
     number, unit = text[:-1], text[-1:]
-    if unit in ("d", "w") and number.isascii() and number.isdigit():
+    if unit in ("d", "w") and number.isascii() and number.isdigit() and len(number) < 6:
         return int(number) * (1 if unit == "d" else 7) * 24 * 3600 * clock.SECOND
     return clock.duration(text)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from onggi.engine.images.dropping import drop_packed
 from onggi.engine.images.lines import lines
 from onggi.engine.images.transfers import Say
 from onggi.engine.streams import Write
@@ -25,9 +26,18 @@ if TYPE_CHECKING:
 
 
 async def pull(
-    engine: Engine, image: str, tag: str = "", *, platform: str = "", auth: str = ""
+    engine: Engine,
+    image: str,
+    tag: str = "",
+    *,
+    platform: str = "",
+    referrers: bool = False,
+    auth: str = "",
 ) -> AsyncIterator[bytes]:
-    """`auth` is the X-Registry-Auth header. Raises InvalidParameter, NotFound, RegistryFailure."""
+    """`referrers`: what refers to the image, too; `auth` is the X-Registry-Auth header.
+
+    Raises InvalidParameter, NotFound, RegistryFailure.
+    """
     wanted = platforms.parse(platform) if platform else None
     named = asked(image, tag)
     if embedded.is_embedded(named):
@@ -49,11 +59,15 @@ async def pull(
         )
         whole = not (named.tag or named.digest)
         for one in [named.with_tag(text) for text in puller.tags(named)] if whole else [named]:
-            puller.one(one)
+            pulled = puller.one(one)
+            if referrers:
+                puller.referring(one, pulled)
+            there = str(Reference(one.domain, one.path, "", pulled.digest)) if not credentials else ""
+            drop_packed(engine, [pulled.id], there)
             name = {"name": one.familiar_name}
             loop.call_soon_threadsafe(engine.events.emit, "image", "pull", one.familiar, name)
 
-    key = ("pull", str(named), str(wanted or ""), credentials.key)
+    key = ("pull", str(named), str(wanted or ""), str(referrers), credentials.key)
     return await engine.transfers.join(key, engine.config, credentials, work)
 
 

@@ -12,17 +12,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
 
 from onggi import failpoints
+from onggi.engine.images import referrers
+from onggi.engine.images.fitting import check, choose
+from onggi.engine.images.refusals import explained
+from onggi.engine.images.side_by_side import Watched, all_of
 from onggi.engine.images.transfers import Say
 from onggi.errors import Corrupt, InvalidParameter, NotFound
+from onggi.images import media_types
 from onggi.images.images import Image, Images
-from onggi.images.progress import INTERVAL_S, Detail, Progress, bar
-from onggi.images.staging import LAYERS_MAX, NewImage, Published, Staging
+from onggi.images.indexes import peers, serving
+from onggi.images.progress import Detail, Progress
+from onggi.images.staging import NewImage, NewIndex, Published, Staging
 from onggi.registry.failures import RegistryFailure
 from onggi.registry.registries import Job
 from onggi.registry.repository import Manifest, Repository
@@ -38,19 +44,6 @@ from onggi.store import images as rows
 T = TypeVar("T")
 INDEX_DEPTH = 4
 INDEX_ENTRIES = 1000
-CONFIGS = frozenset((documents.OCI_CONFIG, documents.DOCKER_CONFIG))
-LAYERS = frozenset(
-    (
-        *documents.LAYER_TYPES.values(),
-        documents.DOCKER_LAYER,
-        documents.DOCKER_LAYER_GZIP,
-        documents.DOCKER_LAYER + ".zstd",
-        "application/vnd.oci.image.layer.nondistributable.v1.tar",
-        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
-        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-    )
-)
 
 
 class Pulled(msgspec.Struct, frozen=True):
@@ -75,13 +68,16 @@ class Pull:
         wanted: platforms.Platform | None,
         downloads: int,
         policy: Policy | None,
+        as_artifact: bool = False,
     ) -> None:
+        """`as_artifact`: keep what is pulled as it is, though it says that it is an image (cosign's do)."""
         self._images = images
         self._job = job
         self._say = say
         self._wanted = wanted
         self._downloads = downloads
         self._policy = policy
+        self._as_artifact = as_artifact
 
     def one(self, named: Reference) -> Pulled:
         """By tag or digest. Raises NotFound, RegistryFailure, Corrupt, InvalidParameter, NoSpace."""
@@ -93,15 +89,44 @@ class Pull:
             return found
         top = found.digest
         self._say(Progress(status=f"Pulling from {named.path}", id=what))
-        manifest = self._for_platform(repository, named, found)
+        manifest, through = self._for_platform(repository, named, found)
         self._accept(named, repository, manifest.digest, top)
         failpoints.hit("pull.manifest-read")
         names = [str(Reference(named.domain, named.path, "", top))]
         names += [str(Reference(named.domain, named.path, named.tag))] if named.tag else []
-        published = self._bring(named, repository, manifest, names)
+        published = self._bring(named, repository, manifest, names, through)
         result = Pulled(published.id, top, manifest.digest, changed=True, moved=published.moved)
+        self._left_behind(named, result)
         self._last(named, result)
         return result
+
+    def referring(self, named: Reference, pulled: Pulled) -> None:
+        """The artifacts that refer to what was pulled, signatures among them; they are not judged themselves.
+
+        Raises as `one`.
+        """
+        plain = Pull(
+            self._images,
+            self._job,
+            self._say,
+            wanted=None,
+            downloads=self._downloads,
+            policy=None,
+            as_artifact=True,
+        )
+
+        def listed(digest: str) -> list[str]:
+            _, index = self._asked(named, lambda repository: repository.referrers(digest))
+            return [digests.check(one.digest) for one in index.manifests]
+
+        found = list(dict.fromkeys((pulled.digest, pulled.manifest)))
+        for one in referrers.each(named, found, listed):
+            plain.one(one)
+        for tag in referrers.cosign_tags(found):
+            try:
+                plain.one(named.with_tag(tag))
+            except NotFound:
+                continue  # most images have none
 
     def tags(self, named: Reference) -> list[str]:
         """Of the whole repository. Raises NotFound, RegistryFailure."""
@@ -140,24 +165,32 @@ class Pull:
 
     def _here(self, named: Reference, digest: str) -> Pulled | None:
         """The image that this digest brought before, under the tag's name too."""
-        database = self._images.database
-        by_digest = Reference(named.domain, named.path, "", digest)
-        image_id = rows.find_name(database, str(by_digest))
-        image = self._images.get(image_id) if image_id else None
-        if image is None or not self._fits(image):
-            return None
-        if not named.tag:
-            return Pulled(image.id, digest, image.manifest, changed=False)
-        tagged = str(Reference(named.domain, named.path, named.tag))
-        before = rows.find_name(database, tagged)
-        if before != image.id:
-            with self._images.lock:
-                rows.set_name(database, rows.NameRow(tagged, image.id, image.manifest), time.time_ns())
-        moved = {tagged: before} if before and before != image.id else {}
-        return Pulled(image.id, digest, image.manifest, changed=before != image.id, moved=moved)
+        images, database = self._images, self._images.database
+        with images.lock:
+            by_digest = rows.get_name(database, str(Reference(named.domain, named.path, "", digest)))
+            image = self._present(by_digest) if by_digest else None
+            if by_digest is None or image is None:
+                return None
+            if not named.tag:
+                return Pulled(image.id, digest, image.manifest, changed=False)
+            tagged = str(Reference(named.domain, named.path, named.tag))
+            before = rows.get_name(database, tagged)
+            same = before is not None and msgspec.structs.replace(before, name=by_digest.name) == by_digest
+            if not same:
+                rows.set_name(database, msgspec.structs.replace(by_digest, name=tagged), time.time_ns())
+            lost = before is not None and before.image_id not in peers(images, by_digest.image_id)
+            moved = {tagged: before.image_id} if before and lost else {}
+        return Pulled(image.id, digest, image.manifest, changed=not same, moved=moved)
 
-    def _fits(self, image: Image) -> bool:
-        return platforms.matches(image.document.platform(), self._wanted or platforms.host())
+    def _present(self, row: rows.NameRow) -> Image | None:
+        """The image of a name that is of the platform that is wanted."""
+        wanted = self._wanted or platforms.host()
+        if row.target:
+            return self._images.get(serving(self._images, row.target, wanted))
+        image = self._images.get(row.image_id)
+        if image is None or image.artifact or platforms.matches(image.document.platform(), wanted):
+            return image
+        return None
 
     def _accept(self, named: Reference, repository: Repository, *found: str) -> None:
         """Ask the policy of signatures. Raises Forbidden."""
@@ -167,11 +200,16 @@ class Pull:
                 self._policy, named, tuple(dict.fromkeys(found)), lambda digest: attached(place, digest)
             )
 
-    def _for_platform(self, repository: Repository, named: Reference, found: Manifest) -> Manifest:
+    def _for_platform(
+        self, repository: Repository, named: Reference, found: Manifest
+    ) -> tuple[Manifest, list[Manifest]]:
+        """The platform's manifest, and the indexes that led to it."""
         seen = set()
+        through: list[Manifest] = []
         for _ in range(INDEX_DEPTH):
             if not found.is_index:
-                return found
+                return found, through
+            through.append(found)
             if found.digest in seen:
                 raise InvalidParameter(f"index {found.digest} of {named.familiar} leads to itself")
             seen.add(found.digest)
@@ -185,15 +223,23 @@ class Pull:
             found = repository.manifest(digests.check(chosen.digest))
         if found.is_index:
             raise InvalidParameter(f"index in index of {named.familiar} is deeper than {INDEX_DEPTH}")
-        return found
+        return found, through
 
     # ------------------------------------------------------------------------------ blobs
 
     def _bring(
-        self, named: Reference, repository: Repository, found: Manifest, names: list[str]
+        self,
+        named: Reference,
+        repository: Repository,
+        found: Manifest,
+        names: list[str],
+        through: list[Manifest],
     ) -> Published:
         manifest = documents.decode(documents.Manifest, found.data, f"manifest {found.digest}")
-        check(manifest, found.digest)
+        if not self._as_artifact:
+            check(manifest, found.digest)
+        if self._as_artifact or not media_types.is_image(manifest):
+            return self._artifact(named, repository, found, manifest, names)
         with Staging(self._images) as staging:
             self._configuration(staging, named, repository, manifest)
             if not staging.known(found.digest):
@@ -201,7 +247,42 @@ class Pull:
             self._layers(staging, named, repository, manifest)
             failpoints.hit("pull.layers-here")
             blobs = [layer.digest for layer in manifest.layers]
-            return staging.publish([NewImage(manifest.config.digest, blobs, names, found.digest)])[0]
+            if not through:
+                return staging.publish([NewImage(manifest.config.digest, blobs, names, found.digest)])[0]
+            image = NewImage(manifest.config.digest, blobs, [], found.digest)
+            brought, named_by = staging.publish([image], [self._index(staging, through, names, found.digest)])
+            return msgspec.structs.replace(brought, moved=named_by.moved)
+
+    def _index(self, staging: Staging, through: list[Manifest], names: list[str], judged: str) -> NewIndex:
+        """The index that a name stands for, with the ones in it that were read. What is of it already goes by
+        the name, too; under a policy of signatures only what was judged for this name.
+        """
+        entries = [judged]
+        for one in through:
+            if not staging.known(one.digest):
+                staging.document(one.data)
+            index = documents.decode(documents.Index, one.data, f"index {one.digest}")
+            if self._policy is None:
+                entries += [entry.digest for entry in index.manifests if digests.is_digest(entry.digest)]
+        return NewIndex(through[0].digest, entries, [one.digest for one in through], names)
+
+    def _artifact(
+        self,
+        named: Reference,
+        repository: Repository,
+        found: Manifest,
+        manifest: documents.Manifest,
+        names: list[str],
+    ) -> Published:
+        """All its blobs, as they are. One that an index led to is known by its own digest, too."""
+        blobs = {one.digest: one for one in (manifest.config, *manifest.layers)}
+        with Staging(self._images) as staging:
+            if not staging.known(found.digest):
+                staging.document(found.data)
+            self._blobs(staging, named, repository, {digest: (one, False) for digest, one in blobs.items()})
+            failpoints.hit("pull.layers-here")
+            new = NewImage(found.digest, list(blobs), names, found.digest, artifact=True)
+            return staging.publish([new])[0]
 
     def _configuration(
         self, staging: Staging, named: Reference, repository: Repository, manifest: documents.Manifest
@@ -242,12 +323,27 @@ class Pull:
         for layer, chain_id in zip(manifest.layers, chain_ids, strict=True):
             unpacked = rows.get_layer(self._images.database, chain_id) is not None
             if unpacked and staging.known(layer.digest):
-                self._say(Progress(status="Already exists", id=short(layer.digest), progress_detail=Detail()))
+                self._say(
+                    Progress(
+                        status="Already exists", id=digests.short(layer.digest), progress_detail=Detail()
+                    )
+                )
             elif layer.digest not in missing:
                 missing[layer.digest] = (layer, not unpacked)
                 self._say(
-                    Progress(status="Pulling fs layer", id=short(layer.digest), progress_detail=Detail())
+                    Progress(
+                        status="Pulling fs layer", id=digests.short(layer.digest), progress_detail=Detail()
+                    )
                 )
+        self._blobs(staging, named, repository, missing)
+
+    def _blobs(
+        self,
+        staging: Staging,
+        named: Reference,
+        repository: Repository,
+        missing: dict[str, tuple[documents.Descriptor, bool]],
+    ) -> None:
         sources = self._sources(named, repository)
         with ThreadPoolExecutor(self._downloads, thread_name_prefix="pull") as pool:
             futures = [
@@ -259,7 +355,7 @@ class Pull:
     def _layer(
         self, staging: Staging, sources: list[Repository], layer: documents.Descriptor, unpack: bool
     ) -> None:
-        watch = Watched(self._job, self._say, short(layer.digest), layer.size)
+        watch = Watched(self._job, self._say, digests.short(layer.digest), layer.size)
 
         def reader(offset: int) -> Generator[bytes, None, None]:
             for position, source in enumerate(sources):
@@ -276,7 +372,7 @@ class Pull:
         watch.check()
         staging.fetch(layer.digest, layer.size, reader, watch, layer=unpack)
         staging.layer_of(layer.digest)
-        self._say(Progress(status="Pull complete", id=short(layer.digest), progress_detail=Detail()))
+        self._of_layer(layer, "Pull complete")
 
     def _sources(self, named: Reference, chosen: Repository) -> list[Repository]:
         """Where blobs come from: the manifest's source, and the ones behind it where that is a mirror."""
@@ -288,9 +384,23 @@ class Pull:
 
     # ------------------------------------------------------------------------------ words
 
+    def _of_layer(self, layer: documents.Descriptor, status: str) -> None:
+        self._say(Progress(status=status, id=digests.short(layer.digest), progress_detail=Detail()))
+
     def _said(self, named: Reference, what: str, pulled: Pulled) -> None:
         self._say(Progress(status=f"Pulling from {named.path}", id=what))
         self._last(named, pulled)
+
+    def _left_behind(self, named: Reference, pulled: Pulled) -> None:
+        """Say what the name no longer stands for: another platform that the new index has not brought."""
+        for before in pulled.moved.values():
+            image = self._images.get(before)
+            if image is None or image.artifact:
+                continue
+            platform = image.document.platform()
+            if not platforms.matches(platform, self._wanted or platforms.host()):
+                kept = next((name for name in image.repo_digests), digests.short(before))
+                self._say(Progress(status=f"{named.familiar} was for {platform} before: that is {kept} now"))
 
     def _last(self, named: Reference, pulled: Pulled) -> None:
         self._say(Progress(status=f"Digest: {pulled.digest}"))
@@ -317,102 +427,3 @@ class Beside:
 
     def blob(self, digest: str, size: int) -> Iterator[bytes]:
         return self._repository.blob(digest, size)
-
-
-class Watched:
-    """One layer's progress, ten lines a second at most."""
-
-    def __init__(self, job: Job, say: Say, name: str, size: int) -> None:
-        self._job = job
-        self._say = say
-        self._name = name
-        self._size = size
-        self._last = 0.0
-
-    def check(self) -> None:
-        self._job.connections.check()
-
-    def received(self, count: int) -> None:
-        now = time.monotonic()
-        if now - self._last < INTERVAL_S:
-            return
-        self._last = now
-        detail = Detail(count, self._size)
-        self._say(
-            Progress(
-                status="Downloading", id=self._name, progress=bar(count, self._size), progress_detail=detail
-            )
-        )
-
-    def complete(self) -> None:
-        self._say(Progress(status="Download complete", id=self._name, progress_detail=Detail()))
-
-
-def short(digest: str) -> str:
-    return digest[7:19]
-
-
-def check(manifest: documents.Manifest, digest: str) -> None:
-    """What can be said of a manifest before a byte of its blobs is asked for. Raises InvalidParameter."""
-    if manifest.config.media_type not in CONFIGS:
-        raise InvalidParameter(
-            f"manifest {digest} is no image that can be run: its configuration has the media type "
-            f"{manifest.artifact_type or manifest.config.media_type or 'none'}"
-        )
-    if len(manifest.layers) > LAYERS_MAX:
-        raise InvalidParameter(f"max depth exceeded: {len(manifest.layers)} layers, {LAYERS_MAX} at most")
-    for layer in manifest.layers:
-        digests.check(layer.digest)
-        if layer.media_type.endswith("+encrypted"):
-            raise InvalidParameter(f"layer {layer.digest} is encrypted ({layer.media_type}): not supported")
-        if layer.media_type not in LAYERS:
-            raise InvalidParameter(f"layer {layer.digest} has the unknown media type {layer.media_type!r}")
-        if layer.size < 0:
-            raise InvalidParameter(f"layer {layer.digest} has the size {layer.size}")
-
-
-def choose(index: documents.Index, wanted: platforms.Platform, named: Reference) -> documents.Descriptor:
-    """The entry that serves a platform: exactly, else the usual variant, else one that names no platform.
-
-    Raises NotFound in dockerd's words.
-    """
-    known = documents.INDEXES | documents.MANIFESTS | {""}
-    fitting = [
-        entry
-        for entry in index.manifests
-        if entry.media_type in known
-        and (entry.platform is None or platforms.matches(entry.platform.normal(), wanted))
-    ]
-    fitting.sort(key=lambda entry: _rank(entry, wanted))
-    if not fitting:
-        raise NotFound(f"no matching manifest for {wanted} in the manifest list entries of {named.familiar}")
-    return fitting[0]
-
-
-def _rank(entry: documents.Descriptor, wanted: platforms.Platform) -> int:
-    if entry.platform is None:
-        return 2
-    return 0 if entry.platform.normal() == wanted else 1
-
-
-def explained(failure: RegistryFailure, named: Reference) -> Exception:
-    """A registry's refusal in the words and with the kind that dockerd has for it."""
-    if failure.code == "DENIED":
-        return NotFound(
-            f"pull access denied for {named.familiar_name}, repository does not exist or may require "
-            f"'docker login': {failure.message}"
-        )
-    if failure.code == "NAME_UNKNOWN":
-        return NotFound(f"repository {named.familiar_name} not found: {failure.message}")
-    if failure.code == "MANIFEST_UNKNOWN" or failure.status == 404:
-        return NotFound(f"manifest for {named.familiar} not found: {failure.message}")
-    return failure
-
-
-def all_of(futures: list[Future[None]], job: Job) -> None:
-    """Wait for all; the first failure ends the others, and is raised."""
-    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    failed = next((error for error in (future.exception() for future in done) if error), None)
-    if failed is not None:
-        job.cancel()
-        raise failed

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onggi.images import remove as removing
+from onggi.spec import platform as platforms
 from onggi.wire.images import ImageDeleteResponseItem
 
 if TYPE_CHECKING:
@@ -12,10 +14,24 @@ if TYPE_CHECKING:
 
 
 async def remove(
-    engine: Engine, name: str, *, force: bool = False, noprune: bool = False
+    engine: Engine,
+    name: str,
+    *,
+    force: bool = False,
+    noprune: bool = False,
+    platform: Sequence[str] = (),
 ) -> list[ImageDeleteResponseItem]:
-    """What was untagged and deleted, in order. Raises NoSuchImage, Conflict."""
+    """What was untagged and deleted, in order; only those platforms (JSON) where some are given.
+
+    Raises NoSuchImage, NotFound, InvalidParameter, Conflict.
+    """
+    wanted = [platforms.parse_json(text) for text in platform]
     running = {container.id for container in engine.containers.all() if container.running}
+    if wanted:
+        done = await engine.offload(
+            removing.remove_platforms, engine.images, name, wanted, running, force=force
+        )
+        return told(engine, done)
     removed = await engine.offload(
         removing.remove, engine.images, name, running, force=force, noprune=noprune
     )
@@ -28,7 +44,7 @@ def told(engine: Engine, removed: removing.Removed) -> list[ImageDeleteResponseI
     for untagged, deleted in removed.lines:
         items.append(ImageDeleteResponseItem(untagged=untagged, deleted=deleted))
         if untagged:
-            engine.events.emit("image", "untag", untagged, {"name": untagged})
+            engine.events.emit("image", "untag", removed.image_id, {"name": untagged})
         elif deleted in removed.images:
             engine.events.emit("image", "delete", deleted, {"name": deleted})
     return items

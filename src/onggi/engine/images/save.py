@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from onggi.engine import streams
@@ -21,11 +21,14 @@ class _Sink:
         self.write = write
 
 
-async def save(engine: Engine, names: list[str], *, platform: str = "") -> AsyncIterator[bytes]:
-    """An archive of several images. Raises NoSuchImage, InvalidParameter, Corrupt before the first byte."""
+async def save(engine: Engine, names: list[str], *, platform: Sequence[str] = ()) -> AsyncIterator[bytes]:
+    """An archive of several images, of all their platforms or of those (JSON).
+
+    Raises NoSuchImage, InvalidParameter, Corrupt before the first byte.
+    """
     if not names:
         raise InvalidParameter("no image names were given")
-    wanted = platforms.parse_json(platform) if platform else None
+    wanted = [platforms.parse_json(text) for text in platform if text]
     chosen = await engine.offload(saving.choose, engine.images, names, wanted)
     await engine.offload(saving.verify, engine.images, chosen)
     for one in chosen:

@@ -50,6 +50,8 @@ class Transfers:
             registries_conf=config.registries_conf,
             certs_dirs=config.certs_dirs,
             offline=config.offline,
+            attempts=config.max_download_attempts,
+            proxies=config.proxies,
         )
         if self._registries is None:
             self._registries = Registries(settings, user_agent=f"onggi/{__version__}")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi import failpoints
-from onggi.engine.networks import configure, names, publish
-from onggi.engine.networks.live import Live
+from onggi.engine.networks import bandwidth, configure, names, publish
+from onggi.engine.networks.live import DRIVERS, Live
 from onggi.engine.networks.table import host_name
 from onggi.errors import InvalidParameter, OnggiError, System
 from onggi.network import bridge
@@ -45,19 +45,20 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
         return self.sandbox.path
 
 
-async def attach(engine: Engine, record: ContainerRecord) -> Attachment:
+async def attach(engine: Engine, record: ContainerRecord, sandbox: Sandbox | None = None) -> Attachment:
     """Connect a container to its networks: sandbox, addresses, interfaces, published ports.
 
+    `sandbox` is a namespace that is there already, and ours from now on.
     Raises NoSuchNetwork, Unavailable (no address left), Conflict, Forbidden (an address or a port is taken),
     System, OSError. Failpoints: network.sandbox-opened, network.endpoint-written, network.connected,
     network.published.
     """
-    return await engine.offload(_attach, engine, record)
+    return await engine.offload(_attach, engine, record, sandbox)
 
 
-def _attach(engine: Engine, record: ContainerRecord) -> Attachment:
+def _attach(engine: Engine, record: ContainerRecord, sandbox: Sandbox | None) -> Attachment:
     forget(engine, record.id)  # of a run that a crash cut off
-    sandbox = open_sandbox()
+    sandbox = sandbox or open_sandbox()
     try:
         failpoints.hit("network.sandbox-opened")
         lives = {name: live_network(engine, name) for name in record.asked_endpoints}
@@ -79,7 +80,7 @@ def _attach(engine: Engine, record: ContainerRecord) -> Attachment:
 
 def live_network(engine: Engine, name: str) -> Live:
     network = engine.networks.get(name)
-    if network.driver not in ("bridge", "macvlan") or network.config_only:
+    if network.driver not in DRIVERS or network.config_only:
         raise InvalidParameter(f"network {name} of driver {network.driver} cannot be connected to")
     return engine.networks.live(network)
 
@@ -104,7 +105,7 @@ def plug_in(
     gateways: tuple[str, ...],
 ) -> EndpointSettings:
     """One endpoint: addresses, row, interface; undone when it fails. Raises as attach does."""
-    endpoint = _addressed(live, asked)
+    endpoint = bandwidth.settled(live.network, _addressed(live, asked))
     endpoint = msgspec.structs.replace(endpoint, dns_names=names.dns_names(record, live, asked))
     try:
         row = rows.EndpointRow(endpoint.endpoint_id, live.id, record.id, msgspec.json.encode(endpoint))
@@ -119,13 +120,15 @@ def plug_in(
             Plug(
                 host_name=host_name(endpoint.endpoint_id),
                 name=configure.interface_name(asked, interface),
-                mac=configure.mac_bytes(endpoint.mac_address),
+                mac=configure.mac_bytes(endpoint.mac_address) if live.own_macs else b"",
                 addresses=(*(item for item in addresses if item[0]), *configure.link_locals(asked)),
                 gateways=gateways,
                 sysctls=configure.interface_sysctls(asked),
             ),
         )
+        bandwidth.apply(endpoint, engine.networks.table_name)
     except BaseException:
+        bandwidth.clear(endpoint)
         rows.detach(engine.database, endpoint.endpoint_id)
         live.give_back(endpoint)
         raise
@@ -135,6 +138,8 @@ def plug_in(
 
 def _addressed(live: Live, asked: EndpointSettings) -> EndpointSettings:
     """The endpoint with its addresses taken. Raises Unavailable, Conflict, Forbidden."""
+    if asked.mac_address and not live.own_macs:
+        raise InvalidParameter("ipvlan interfaces do not support custom mac address assignment")
     ipam = asked.ipam_config or EndpointIPAMConfig()
     four, six = live.addresses4, live.addresses6
     address4 = address6 = ""
@@ -161,7 +166,7 @@ def _addressed(live: Live, asked: EndpointSettings) -> EndpointSettings:
         ipv6_gateway=live.gateway(6),
         global_ipv6_address=address6,
         global_ipv6_prefix_len=six.subnet.prefixlen if six else 0,
-        mac_address=asked.mac_address or mac_of(address4).hex(":"),
+        mac_address=(asked.mac_address or mac_of(address4).hex(":")) if live.own_macs else "",
     )
 
 
@@ -191,7 +196,7 @@ def bind_ports(
         default_host=live.host_address,
     )
     try:
-        bound = engine.networks.publish(record.id, wanted)
+        bound = engine.networks.filter.publish(record.id, wanted)
     except System as error:
         raise System(
             "failed to set up container networking: driver failed programming external connectivity on "
@@ -213,10 +218,10 @@ def forget(engine: Engine, container_id: str) -> None:
     networks = engine.networks
     for row in rows.endpoints(engine.database, container_id=container_id):
         endpoint = msgspec.json.decode(row.record, type=EndpointSettings)
+        bandwidth.clear(endpoint)
         rows.detach(engine.database, row.id)
         live = networks.known(endpoint.network_id)
         if live is not None:
             live.give_back(endpoint)
     names.gone(engine, container_id)
-    if networks.ports.give_back(container_id):
-        networks.apply_rules()
+    networks.filter.withdraw(container_id)

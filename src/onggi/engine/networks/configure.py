@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from onggi.engine.networks import bandwidth
 from onggi.engine.networks.table import PREDEFINED
 from onggi.errors import InvalidParameter
 from onggi.wire.networks import EndpointIPAMConfig, EndpointSettings, Network
@@ -82,6 +83,7 @@ def check(network: Network | None, name: str, settings: EndpointSettings) -> End
         mac_bytes(settings.mac_address)
     interface_name(settings, "")
     interface_sysctls(settings)
+    bandwidth.check(network.driver if network else "bridge", name, settings.driver_opts)
     return settings
 
 

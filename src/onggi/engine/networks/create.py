@@ -17,11 +17,13 @@ import msgspec
 
 from onggi import failpoints
 from onggi.engine.clock import now, rfc3339
+from onggi.engine.networks import bandwidth
 from onggi.engine.networks import live as lives
 from onggi.engine.networks.table import PREDEFINED
 from onggi.errors import Conflict, Forbidden, InvalidParameter, NotFound
-from onggi.network import macvlan
+from onggi.network import ipvlan, macvlan, parents
 from onggi.network.addresses import first_host
+from onggi.spec.number import whole
 from onggi.wire.networks import (
     IPAM,
     ConfigReference,
@@ -55,6 +57,7 @@ def _create(engine: Engine, request: NetworkCreateRequest) -> Network:
     with networks.placing:
         if any(network.name == request.name for network in networks.all()):
             raise Conflict(f"network with name {request.name} already exists")
+        _refuse_parent(networks.all(), request)
         created = now()
         network = Network(
             name=request.name,
@@ -144,18 +147,34 @@ def _check(request: NetworkCreateRequest) -> None:
 def _options(request: NetworkCreateRequest, driver: str) -> None:
     options = request.options
     if driver == "macvlan":
-        macvlan.check_mode(options.get("macvlan_mode", "bridge"))
+        macvlan.check_mode(options.get("macvlan_mode") or "bridge")
+    if driver == "ipvlan":
+        ipvlan.check(options.get("ipvlan_mode") or "l2", options.get("ipvlan_flag") or "bridge")
+    if driver in ("macvlan", "ipvlan"):
+        parents.check(driver, options.get(lives.PARENT, ""))
     lives.truth(options, lives.ICC)
     lives.truth(options, lives.MASQUERADE)
+    bandwidth.check(driver, request.name, options)
     link = options.get(lives.BRIDGE_NAME, "")
     if link and not _LINK_NAME.match(link):
         raise InvalidParameter(f"invalid bridge name: {link}")
     mtu = options.get(lives.MTU, "1500")
-    if not mtu.isdigit() or not 68 <= int(mtu) <= 65535:
+    if (whole(mtu, 65535) or 0) < 68:
         raise InvalidParameter(f"invalid MTU number: {mtu}")
     host = options.get(lives.HOST_ADDRESS, "")
     if host:
         _parsed("host binding address", host)
+
+
+def _refuse_parent(others: list[Network], request: NetworkCreateRequest) -> None:
+    """A link that is passed through, or has ipvlan's one mode, is one network's alone. Raises Forbidden."""
+    parent, driver = request.options.get(lives.PARENT), request.driver
+    for other in others if parent and not request.config_only else ():
+        if other.config_only or other.options.get(lives.PARENT) != parent:
+            continue
+        passthru = "passthru" in (request.options.get("macvlan_mode"), other.options.get("macvlan_mode"))
+        if driver != "macvlan" or other.driver != "macvlan" or passthru:
+            raise Forbidden(f"network {other.name} is already using parent interface {parent}")
 
 
 def _ipam(engine: Engine, request: NetworkCreateRequest) -> IPAM:

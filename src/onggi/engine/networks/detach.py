@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onggi.engine.networks import bandwidth
 from onggi.engine.networks.attach import forget
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ async def detach(engine: Engine, record: ContainerRecord) -> None:
     """Forget the endpoints of a container; one that has none is no error. Raises System."""
     if not record.asked_endpoints:
         return
-    if engine.networks.ports.has(record.id):
-        await engine.offload(forget, engine, record.id)  # the firewall changes: that blocks
+    if engine.networks.filter.ports.has(record.id) or any(map(bandwidth.limited, record.endpoints.values())):
+        await engine.offload(forget, engine, record.id)  # the firewall changes, a link goes: that blocks
     else:
         forget(engine, record.id)
 

@@ -1,25 +1,27 @@
 """Take a container out of a network, running or not.
 
 Commit point: the container's record. The interface goes first: a crash after it leaves an endpoint row
-without an interface, which the container's end or the next disconnect removes. Failpoints: network.unplugged,
+without an interface, which the container's end or the next disconnect removes. Ports that cannot be had from
+the network that is left are reported, and `inspect` shows none. Failpoints: network.unplugged,
 network.left.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from onggi import failpoints
-from onggi.engine.networks import names, publish
+from onggi.engine.networks import bandwidth, names, publish
 from onggi.engine.networks.attach import publish_ports, publisher
 from onggi.engine.networks.connect import open_running, set_default_routes, told
 from onggi.engine.networks.table import host_name
-from onggi.errors import Forbidden, InvalidParameter, NoSuchContainer
+from onggi.errors import Forbidden, InvalidParameter, NoSuchContainer, OnggiError
 from onggi.kernel.netlink import Route
-from onggi.network import bridge, macvlan
-from onggi.network.sandbox import Entered
+from onggi.network import bridge
+from onggi.network.sandbox import Entered, Sandbox
 from onggi.store import networks as rows
 from onggi.wire.networks import EndpointSettings
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from onggi.engine.engine import Engine
     from onggi.engine.record import ContainerRecord
     from onggi.wire.networks import Network, NetworkDisconnectRequest, PortBinding
+
+log = logging.getLogger(__name__)
 
 
 async def disconnect(engine: Engine, reference: str, request: NetworkDisconnectRequest) -> None:
@@ -67,11 +71,10 @@ def _unplug(
     sandbox = open_running(record)
     try:
         if live.bridge is not None:
+            bandwidth.clear(endpoint)
             bridge.disconnect(host_name(endpoint.endpoint_id))
         else:
-            with Entered(sandbox.fd), Route() as inside:
-                name = next((item.name for item in inside.links() if item.mac == endpoint.mac_address), "")
-            macvlan.disconnect(sandbox, name)
+            _remove_inside(sandbox, endpoint)
         failpoints.hit("network.unplugged")
         rows.detach(engine.database, endpoint.endpoint_id)
         live.give_back(endpoint)
@@ -86,12 +89,25 @@ def _unplug(
     everyone = {**lives, network.name: live}
     if publisher(everyone, record.asked_endpoints) != network.name:
         return record.ports
-    if networks.ports.give_back(record.id):
-        networks.apply_rules()
+    networks.filter.withdraw(record.id)
     left = msgspec.structs.replace(record, asked_endpoints=asked)
     if publisher(lives, asked) is None:
         return publish.shown(record, ()) if asked else {}
-    return publish_ports(engine, left, lives, {name: record.endpoints[name] for name in asked})
+    try:
+        return publish_ports(engine, left, lives, {name: record.endpoints[name] for name in asked})
+    except (OnggiError, OSError) as error:  # the interface is gone: what is begun is finished
+        log.error("container %s: its ports cannot move to another network: %s", record.id, error)
+        return publish.shown(record, ())
+
+
+def _remove_inside(sandbox: Sandbox, endpoint: EndpointSettings) -> None:
+    """The interface that has the endpoint's address; one that is gone is no error."""
+    own = endpoint.ip_address or endpoint.global_ipv6_address
+    with Entered(sandbox.fd), Route() as inside:
+        index = next((at for at, address, _ in inside.addresses() if address == own), 0)
+        for link in inside.links():
+            if link.index == index:
+                inside.remove_link(link.name)
 
 
 def _forget_strangers(engine: Engine, network: Network, reference: str) -> None:
@@ -101,6 +117,7 @@ def _forget_strangers(engine: Engine, network: Network, reference: str) -> None:
             endpoint = msgspec.json.decode(row.record, type=EndpointSettings)
             rows.detach(engine.database, row.id)
             engine.networks.live(network).give_back(endpoint)
+            bandwidth.clear(endpoint)
             bridge.disconnect(host_name(endpoint.endpoint_id))
             return
     raise NoSuchContainer(reference)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onggi.engine.containers import etc_files
-from onggi.errors import Conflict
+from onggi.engine.networks import links
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -38,32 +38,7 @@ def extra(engine: Engine, record: ContainerRecord) -> list[str]:
             found.append(item)
             continue
         found += [f"{name}:{gateway}" for gateway in _host_addresses(record)]
-    return found + [f"{name}:{address}" for names, address in links(engine, record) for name in names]
-
-
-def links(engine: Engine, record: ContainerRecord) -> list[tuple[list[str], str]]:
-    """(names, address) of the containers that --link of the default bridge names."""
-    if "bridge" not in record.endpoints:
-        return []
-    found = []
-    for item in record.host_config.links:
-        other, alias = parse_link(item)
-        container = engine.containers.get(other)
-        endpoint = container.record.endpoints.get("bridge")
-        if not container.running or endpoint is None or not endpoint.ip_address:
-            raise Conflict(
-                f"Cannot link to a non running container: /{container.name} AS /{record.name}/{alias}"
-            )
-        names = [alias, container.record.config.hostname, container.name]
-        found.append((list(dict.fromkeys(name for name in names if name)), endpoint.ip_address))
-    return found
-
-
-def parse_link(item: str) -> tuple[str, str]:
-    """`name:alias`, or `/name:/me/alias` as dockerd keeps it."""
-    other, _, alias = item.partition(":")
-    other = other.removeprefix("/")
-    return other, alias.rpartition("/")[2] or other
+    return found + [f"{name}:{address}" for names, address in links.hosts(engine, record) for name in names]
 
 
 def _host_addresses(record: ContainerRecord) -> list[str]:

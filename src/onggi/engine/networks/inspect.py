@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi.engine.networks.table import PREDEFINED
+from onggi.errors import NoSuchNetwork
 from onggi.wire.networks import (
     EndpointResource,
     EndpointSettings,
@@ -26,7 +27,7 @@ async def inspect(engine: Engine, reference: str, *, scope: str = "") -> Network
     """One network with the containers that are in it. Raises NoSuchNetwork, InvalidParameter."""
     network = engine.networks.get(reference)
     if scope not in ("", network.scope):
-        engine.networks.get("")  # a network of another scope is none: NoSuchNetwork
+        raise NoSuchNetwork(reference)
     if network.driver in ("host", "null") and not network.config_only:
         members = [
             (container.id, EndpointSettings(network_id=network.id))

@@ -1,7 +1,8 @@
 """A network as the host has it: its driver's value and its addresses, made from the row.
 
 bridge    com.docker.network.bridge.name (br-<12 of the id>), enable_icc, enable_ip_masquerade, driver.mtu
-macvlan   parent, macvlan_mode; without a parent, or internal, on a dummy link dm-<12 of the id>
+macvlan   parent, macvlan_mode; without a parent internal, on a dummy link dm-<12 of the id>
+ipvlan    parent, ipvlan_mode, ipvlan_flag; without a parent the same on di-<12 of the id>
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import ipaddress
 from collections.abc import Mapping
 
 from onggi.errors import InvalidParameter
-from onggi.network import bridge, firewall, macvlan
+from onggi.network import bridge, firewall, ipvlan, macvlan, parents
 from onggi.network.addresses import Addresses
+from onggi.network.parents import Parent
 from onggi.network.plug import Plug
 from onggi.network.sandbox import Sandbox
 from onggi.wire.networks import EndpointSettings, IPAMConfig, Network
@@ -21,18 +23,24 @@ ICC = "com.docker.network.bridge.enable_icc"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 HOST_ADDRESS = "com.docker.network.bridge.host_binding_ipv4"
 MTU = "com.docker.network.driver.mtu"
-DRIVERS = ("bridge", "macvlan")
+PARENT = "parent"
+DRIVERS = ("bridge", "macvlan", "ipvlan")
+_DUMMIES = {"macvlan": "dm-", "ipvlan": "di-"}  # Docker's names
 # Auxiliary addresses that are the containers' way out, instead of the bridge's own (moby: libnetwork).
 DEFAULT_GATEWAYS = {4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6"}
 
 
 class Live:
-    """One network that can be connected to; `addresses4` and `addresses6` are None without that family."""
+    """One network that can be connected to; `addresses4` and `addresses6` are None without that family.
 
-    def __init__(self, network: Network) -> None:
+    `owner` is the engine's name, for links that it makes as parents.
+    """
+
+    def __init__(self, network: Network, owner: str) -> None:
         self.id = network.id
         self.name = network.name
         self.driver = network.driver
+        self.network = network
         self.internal = network.internal
         self.host_address = network.options.get(HOST_ADDRESS, "")
         four = pool(network, 4)
@@ -46,16 +54,12 @@ class Live:
         self.mtu = int(network.options.get(MTU, 1500))
         self.bridge: bridge.Bridge | None = None
         self.macvlan: macvlan.Macvlan | None = None
+        self.ipvlan: ipvlan.Ipvlan | None = None
+        self.parent: Parent | None = None
         if network.driver == "bridge":
             self.bridge = self._bridge(network)
         else:
-            parent = network.options.get("parent", "")
-            self.macvlan = macvlan.Macvlan(
-                parent=parent or f"dm-{network.id[:12]}",
-                mode=network.options.get("macvlan_mode", "bridge"),
-                mtu=self.mtu,
-                own_parent=not parent or "." in parent,
-            )
+            self._on_parent(network, owner)
         self.masquerade = truth(network.options, MASQUERADE)
 
     def _bridge(self, network: Network) -> bridge.Bridge:
@@ -68,6 +72,27 @@ class Live:
             prefix6=six.subnet.prefixlen if six else 0,
             mtu=self.mtu,
             icc=truth(network.options, ICC),
+        )
+
+    def _on_parent(self, network: Network, owner: str) -> None:
+        options = network.options
+        name = options.get(PARENT, "")
+        self.internal = self.internal or not name
+        self.parent = Parent(
+            name=name or _DUMMIES[network.driver] + network.id[:12],
+            owner=owner,
+            network=network.id,
+            dummy=not name,
+        )
+        if network.driver == "macvlan":
+            mode = options.get("macvlan_mode") or "bridge"
+            self.macvlan = macvlan.Macvlan(parent=self.parent, mode=mode, mtu=self.mtu)
+            return
+        self.ipvlan = ipvlan.Ipvlan(
+            parent=self.parent,
+            mode=options.get("ipvlan_mode") or "l2",
+            flag=options.get("ipvlan_flag") or "bridge",
+            mtu=self.mtu,
         )
 
     @property
@@ -88,8 +113,8 @@ class Live:
         """Make what it needs on the host. Raises Conflict, Forbidden, OSError."""
         if self.bridge is not None:
             bridge.ensure(self.bridge)
-        elif self.macvlan is not None:
-            macvlan.ensure(self.macvlan)
+        elif self.parent is not None:
+            parents.ensure(self.parent)
 
     def there(self) -> bool:
         """Is its link on the host?"""
@@ -99,8 +124,8 @@ class Live:
         """Take it from the host; what is gone is no error."""
         if self.bridge is not None:
             bridge.remove(self.bridge.name)
-        elif self.macvlan is not None:
-            macvlan.remove(self.macvlan)
+        elif self.parent is not None:
+            parents.remove(self.parent)
 
     def connect(self, sandbox: Sandbox, plug: Plug) -> None:
         """Give a sandbox its interface. Raises OSError."""
@@ -108,17 +133,34 @@ class Live:
             bridge.connect(self.bridge, sandbox, plug)
         elif self.macvlan is not None:
             macvlan.connect(self.macvlan, sandbox, plug)
+        elif self.ipvlan is not None:
+            ipvlan.connect(self.ipvlan, sandbox, plug)
+
+    @property
+    def _routed(self) -> bool:
+        return self.ipvlan is not None and self.ipvlan.mode != "l2"
+
+    @property
+    def own_macs(self) -> bool:
+        """Does each endpoint have a MAC of its own? ipvlan's share their parent's."""
+        return self.ipvlan is None
 
     def gateways(self) -> tuple[str, ...]:
         """Where a container of this network finds the rest of the world; nowhere from an internal one."""
         if self.internal:
             return ()
+        if self._routed:
+            families = (self.addresses4, self.addresses6)
+            return tuple(way for way, family in zip(ipvlan.ON_LINK, families, strict=True) if family)
         return tuple(gateway for gateway in map(self.gateway, (4, 6)) if gateway)
 
     def gateway(self, version: int) -> str:
-        """The bridge's address, or the router that an auxiliary address names; empty without a way out."""
+        """The bridge's address, or the router that an auxiliary address names; empty without a way out.
+
+        ipvlan's l3 modes have a way out, and no gateway.
+        """
         pool_ = self.addresses4 if version == 4 else self.addresses6
-        if pool_ is None or self.internal:
+        if pool_ is None or self.internal or self._routed:
             return ""
         return self._routers[version] or pool_.gateway
 

@@ -1,7 +1,8 @@
 """The names by which containers of one network find each other, as the resolver is told of them.
 
 A container of a user-defined network has the engine's name server inside; those of the default bridge alone
-have the host's, as with Docker. Blocking: called by offload.
+have the host's, as with Docker. Those of a rootless engine have ours too: only it knows the way to a name
+server of the host's loopback. Blocking: called by offload.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def dns_names(record: ContainerRecord, live: Live, asked: EndpointSettings) -> l
 def open_sandbox(
     engine: Engine, record: ContainerRecord, sandbox: Sandbox, endpoints: dict[str, EndpointSettings]
 ) -> bool:
-    """Serve a sandbox whose container is in a user-defined network; is it so? Raises OSError."""
-    if not _defined(endpoints):
+    """Serve a sandbox whose container has our name server; has it? Raises OSError."""
+    if not _has_ours(engine, endpoints):
         return False
     if engine.networks.resolver.start():
         restore(engine)
@@ -90,6 +91,8 @@ def started(engine: Engine, record: ContainerRecord) -> None:
     """The container's init runs: the resolver watches it, for the time without an engine."""
     if record.id in engine.networks.served:
         engine.networks.resolver.watch(record.id, record.pid)
+    if engine.networks.filter.ports.has(record.id):
+        engine.networks.filter.watch(record.id, record.pid)
 
 
 def joined(engine: Engine, record: ContainerRecord, left: str = "") -> None:
@@ -117,7 +120,7 @@ def restore(engine: Engine) -> None:
     running = [
         container.record
         for container in engine.containers.all()
-        if container.running and container.shim is not None and _defined(container.record.endpoints)
+        if container.running and container.shim is not None and _has_ours(engine, container.record.endpoints)
     ]
     resolver = engine.networks.resolver
     if not running and not resolver.connected():
@@ -153,6 +156,12 @@ def mend(engine: Engine) -> list[str]:
     engine.networks.resolver.start()
     restore(engine)
     return ["name server process"]
+
+
+def _has_ours(engine: Engine, endpoints: dict[str, EndpointSettings]) -> bool:
+    if engine.config.rootless:
+        return any(item.endpoint_id for item in endpoints.values())
+    return bool(_defined(endpoints))
 
 
 def _defined(endpoints: dict[str, EndpointSettings]) -> dict[str, EndpointSettings]:

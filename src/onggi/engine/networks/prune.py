@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from onggi.engine import clock, filters
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
 KNOWN = frozenset({"label", "label!", "until"})
 
 
-async def prune(engine: Engine, wanted: filters.Filters, *, dry_run: bool = False) -> NetworksPruneResponse:
-    """Filters: label, label!, until. With `dry_run` nothing is removed.
+async def prune(
+    engine: Engine, wanted: filters.Filters, *, dry_run: bool = False, without: Set[str] = frozenset()
+) -> NetworksPruneResponse:
+    """Filters: label, label!, until. With `dry_run` nothing is removed; `without` are ids of
+    containers that are taken as gone.
 
     Raises InvalidParameter, System (what could not be removed).
     """
     filters.check(wanted, KNOWN)
-    until = min((clock.parse_instant(text) for text in wanted.get("until", ())), default=0)
-    used = {name for container in engine.containers.all() for name in container.record.asked_endpoints}
+    until = filters.until(wanted)
+    others = [container for container in engine.containers.all() if container.id not in without]
+    used = {name for container in others for name in container.record.asked_endpoints}
     removed = []
     for network in engine.networks.all():
         created = clock.parse_instant(network.created)

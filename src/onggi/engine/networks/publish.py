@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from onggi.errors import InvalidParameter
 from onggi.network.reservations import Bound, Wanted
+from onggi.spec.number import whole
 from onggi.wire.networks import PortBinding
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def split(key: str) -> tuple[int, str]:
     """`80/tcp` -> (80, "tcp"). Raises InvalidParameter."""
     number, _, protocol = key.partition("/")
     protocol = (protocol or "tcp").lower()
-    if not number.isdigit() or not 0 < int(number) < 65536:
+    if not _is_port(number):
         raise InvalidParameter(f"invalid port specification: {number!r}".replace("'", '"'))
     if protocol not in PROTOCOLS:
         raise InvalidParameter(f"invalid port specification: {key!r}".replace("'", '"'))
@@ -48,7 +49,7 @@ def host_range(text: str) -> tuple[int, int]:
     if not text or text == "0":
         return 0, 0
     numbers = [first, last if dash else first]
-    if not all(number.isdigit() and 0 < int(number) < 65536 for number in numbers):
+    if not all(map(_is_port, numbers)):
         raise InvalidParameter(f'invalid port specification: "{text}"')
     low, high = int(numbers[0]), int(numbers[1])
     if low > high:
@@ -122,6 +123,10 @@ def shown(record: ContainerRecord, bound: Iterable[Bound]) -> Bindings:
             PortBinding(host_ip=one.host_address, host_port=str(one.host_port)),
         ]
     return ports
+
+
+def _is_port(text: str) -> bool:
+    return bool(whole(text, 65535))
 
 
 def _plain(host: str) -> str:

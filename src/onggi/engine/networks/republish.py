@@ -1,6 +1,7 @@
 """Publish and withdraw ports of a container, running or not: `update --publish-add`, `--publish-rm`.
 
-Withdrawn ones go first, so that a port can move from one to another. Commit point: the container's record,
+Withdrawn ones go first, so that a port can move from one to another; where the new ones cannot be had they
+come back. Commit point: the container's record,
 written by the caller. A crash before it is mended by the next engine's table, which is made of the record.
 """
 
@@ -12,7 +13,9 @@ import msgspec
 
 from onggi.engine.networks import publish
 from onggi.engine.networks.attach import bind_ports, publisher
-from onggi.errors import InvalidParameter
+from onggi.errors import InvalidParameter, OnggiError
+from onggi.network.published import Port
+from onggi.network.reservations import Wanted
 from onggi.wire.networks import PortBinding
 
 if TYPE_CHECKING:
@@ -47,20 +50,38 @@ def apply(engine: Engine, record: ContainerRecord, request: ContainerUpdateReque
     way = publisher(lives, record.asked_endpoints)
     if way is None:
         raise InvalidParameter(f"container {record.name} is in no network that publishes ports")
+    gone: list[Port] = []
     for word in request.publish_rm:
         key, host_port = _removal(word)
         number, protocol = publish.split(key)
-        networks.ports.withdraw(record.id, protocol, number, int(host_port or 0))
+        gone += networks.filter.withdraw(record.id, protocol, number, int(host_port or 0))
     added = msgspec.structs.replace(
         record,
         host_config=msgspec.structs.replace(
             record.host_config, port_bindings=request.publish_add, publish_all_ports=False
         ),
     )
-    if request.publish_rm:
-        networks.apply_rules()
-    bind_ports(engine, added, lives[way], record.endpoints[way])
-    return {"ports": publish.shown(record, networks.ports.bound(record.id))}
+    try:
+        bind_ports(engine, added, lives[way], record.endpoints[way])
+    except OnggiError:
+        networks.filter.publish(record.id, [_again(port) for port in gone])
+        raise
+    return {"ports": publish.shown(record, networks.filter.ports.bound(record.id))}
+
+
+def _again(port: Port) -> Wanted:
+    """What was withdrawn in vain."""
+    six = ":" in port.address
+    return Wanted(
+        protocol=port.protocol,
+        port=port.port,
+        host_address=port.host_address,
+        first=port.host_port,
+        last=port.host_port,
+        address4="" if six else port.address,
+        address6=port.address if six else "",
+        bridge=port.bridge,
+    )
 
 
 def _removal(word: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ container joins it, because only then is it known what the host uses; the row ke
     endpoint  row in `endpoints`   record: JSON of wire EndpointSettings; written before the interface exists
 
 A network is *live* while this engine has it on the host (live.py); the firewall's table is a function of the
-live networks and of the published ports. Lock order: `_lock`, then `_rules_lock`.
+live networks and of the published ports (filter.py). Lock order: `_lock` after the filter's.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import msgspec
 from onggi import failpoints, paths
 from onggi.engine.clock import now, rfc3339
 from onggi.engine.networks import default_bridge
-from onggi.engine.networks.live import DRIVERS, Live, bridge_name
+from onggi.engine.networks.filter import Filter
+from onggi.engine.networks.live import DRIVERS, PARENT, Live, bridge_name
+from onggi.engine.networks.uplink import Uplink
 from onggi.errors import NoSuchNetwork
 from onggi.kernel.netlink import Route
-from onggi.network import bridge, firewall, foreign, forwarding, subnets
-from onggi.network.reservations import Bound, Reservations, Wanted
+from onggi.network import bridge, firewall, forwarding, subnets
 from onggi.network.resolver.client import Resolver
+from onggi.network.rootless.outside import Outside
 from onggi.store import networks as rows
 from onggi.wire.networks import IPAM, EndpointSettings, Network
 
@@ -48,10 +50,8 @@ class Networks:
         self._database = database
         self._config = config
         self._lock = threading.RLock()
-        self._rules_lock = threading.Lock()
         self.placing = threading.Lock()  # from choosing a subnet to the row that says so
         self._live: dict[str, Live] = {}
-        self._wanted = self._applied = 0  # generations of the firewall's rules
         own = (
             ""
             if config.root.rstrip("/") == paths.ROOT
@@ -60,7 +60,9 @@ class Networks:
         self.bridge_name = config.bridge or (f"og{own}" if own else "onggi0")
         self.table_name = f"onggi_{own}" if own else "onggi"
         self._collisions: set[str] = set()
-        self.ports = Reservations()
+        self.uplink = Uplink()
+        self.outside = Outside(config.paths.outside_socket) if config.rootless else None
+        self.filter = Filter(config, self.table_name, self._segments, self.outside)
         self.resolver = Resolver(config.paths.resolver_socket)
         self.served: set[str] = set()  # containers with a name server of ours inside
 
@@ -110,11 +112,22 @@ class Networks:
             live = self._live.pop(network.id, None)
             if live is None and network.driver in DRIVERS and network.ipam.config:
                 live = self._make(network)
-        if live is not None:
+        if live is not None and not self._parent_shared(network):
             live.remove()
-        self.apply_rules()
+        self.filter.apply()
         failpoints.hit("network.link-gone")
         rows.delete(self._database, network.id)
+
+    def _parent_shared(self, network: Network) -> bool:
+        """Does another network hang on the same link of the host?"""
+        parent = network.options.get(PARENT)
+        return bool(parent) and any(
+            other.options.get(PARENT) == parent for other in self.all() if other.id != network.id
+        )
+
+    def parents(self) -> set[str]:
+        """The links of the host that networks hang on."""
+        return {parent for network in self.all() if (parent := network.options.get(PARENT))}
 
     # --- on the host ------------------------------------------------------------------------------------
 
@@ -132,9 +145,8 @@ class Networks:
             for _, endpoint in self.endpoints(network_id=network.id):
                 live.reserve(endpoint)
             self._live[network.id] = live
-        self.apply_rules()
-        if self._config.iptables:
-            foreign.let_through(self.table_name)
+        self.filter.apply()
+        self.filter.let_through()
         return live
 
     def _let_forward(self, live: Live) -> None:
@@ -146,6 +158,9 @@ class Networks:
             if pool_ is not None:
                 forwarding.switch_on(self._config.paths.forwarding_note, version, own)
 
+    def _segments(self) -> tuple[firewall.Segment, ...]:
+        return tuple(segment for live in self.all_live() if (segment := live.segment) is not None)
+
     def known(self, network_id: str) -> Live | None:
         """The network if this engine has used it."""
         return self._live.get(network_id)
@@ -154,44 +169,6 @@ class Networks:
         """Every network that is on the host."""
         with self._lock:
             return list(self._live.values())
-
-    def rules(self) -> firewall.Rules:
-        """What the firewall's table has to say now."""
-        note = self._config.paths.forwarding_note
-        segments = [live.segment for live in self.all_live()]
-        return firewall.Rules(
-            segments=tuple(segment for segment in segments if segment is not None),
-            ports=self.ports.rules(),
-            apart=() if self._config.ip_forward_no_drop else forwarding.apart(note, 4),
-            apart6=() if self._config.ip_forward_no_drop else forwarding.apart(note, 6),
-            ipv6=self._config.ip6tables,
-        )
-
-    def apply_rules(self) -> None:
-        """Make the firewall say so. Callers that wait for one another share one transaction."""
-        if not self._config.iptables:
-            return
-        with self._lock:
-            self._wanted += 1
-            mine = self._wanted
-        with self._rules_lock:
-            if self._applied >= mine:
-                return
-            with self._lock:
-                covered = self._wanted
-            firewall.apply(self.table_name, self.rules())
-            self._applied = covered
-
-    def publish(self, owner: str, wanted: list[Wanted]) -> list[Bound]:
-        """Reserve ports and lead them to a container. Raises System (a port is taken)."""
-        with self._rules_lock:
-            before = self.ports.of(owner)
-            bound = self.ports.take(owner, wanted)
-            new = self.ports.of(owner)[len(before) :]
-            done = not new or not self._config.iptables or firewall.add_ports(self.table_name, new)
-        if not done:
-            self.apply_rules()
-        return bound
 
     def mend(self) -> list[str]:
         """Make again what somebody took from the host behind our back; says what it was."""
@@ -202,13 +179,15 @@ class Networks:
                 names = [host_name(item.endpoint_id) for _, item in self.endpoints(network_id=live.id)]
                 assert live.bridge is not None  # only a bridge can lack
                 bridge.adopt(live.bridge, names)
+                self._hairpins(live)
                 mended.append(f"bridge {live.bridge.name} of network {live.name}")
-        if self._config.iptables and self._live and not firewall.intact(self.table_name, self.rules()):
-            self.apply_rules()
-            mended.append(f"firewall table {self.table_name}")
-        if self._config.iptables and self._live:
-            mended += [f"way through {chain}" for chain in foreign.let_through(self.table_name)]
-        return mended
+        return mended + (self.filter.mend() if self._live else [])
+
+    def _hairpins(self, live: Live) -> None:
+        """The ports of a bridge that was made again, whose containers publish some."""
+        for container_id, endpoint in self.endpoints(network_id=live.id):
+            if self.filter.ports.has(container_id):
+                bridge.hairpin(host_name(endpoint.endpoint_id))
 
     def collisions(self) -> list[str]:
         """Routes of the host that lie across a live network and were not told of before."""
@@ -237,10 +216,10 @@ class Networks:
         Failpoint: network.rules-gone.
         """
         self.resolver.close()
+        self.filter.relay.close()
         used = {endpoint.network_id for _, endpoint in self.endpoints()}
-        if not used and self._config.iptables and self._ever_used():
-            firewall.remove(self.table_name)
-            foreign.withdraw(self.table_name)
+        if not used and (self._ever_used() or self.filter.exists()):  # a network that is gone left rules
+            self.filter.remove()
         failpoints.hit("network.rules-gone")
         for network in self.all():
             ours = network.name != DEFAULT or not self._config.bridge
@@ -255,7 +234,7 @@ class Networks:
         )
 
     def _make(self, network: Network) -> Live:
-        return Live(network)
+        return Live(network, self.table_name)
 
     # --- subnets ----------------------------------------------------------------------------------------
 
@@ -272,9 +251,9 @@ class Networks:
         return [(net.partition("/")[0], int(net.partition("/")[2])) for net in nets]
 
     def used(self) -> list[tuple[str, int]]:
-        """Addresses and routes of the host that are not of our own bridges."""
+        """Addresses and routes of the host that are not of our own bridges; rootless, those of both sides."""
         own = {bridge_name(network) for network in self.all() if network.driver == "bridge"}
-        return _used(own | {self.bridge_name})
+        return _used(own | {self.bridge_name}) + (self.outside.routes() if self.outside else [])
 
     def _seed(self) -> str:
         """The id of the network `none`: random, as old as the engine's root."""

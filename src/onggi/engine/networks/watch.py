@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from onggi.engine.networks import names
+from onggi.engine.networks import names, uplink
 from onggi.errors import OnggiError
 
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ async def watch(engine: Engine) -> None:
     """Runs until the engine closes. What cannot be mended is reported and tried again."""
     while True:
         await asyncio.sleep(SECONDS)
-        if not engine.networks.all_live():
+        if not engine.networks.all_live() and engine.networks.outside is None:
             continue
         try:
-            mended = await engine.offload(engine.networks.mend)
+            mended = await engine.offload(uplink.mend, engine)
+            mended += await engine.offload(engine.networks.mend)
             mended += await engine.offload(names.mend, engine)
             for collision in await engine.offload(engine.networks.collisions):
                 log.warning("%s", collision)

@@ -14,7 +14,7 @@ from typing import Any
 from onggi.errors import InvalidParameter
 from onggi.wire.containers import DeviceMapping, HostConfig
 
-_RULE = re.compile(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})\Z")
+_RULE = re.compile(r"([acb]) ([0-9]{1,10}|\*):([0-9]{1,10}|\*) ([rwm]{1,3})\Z")
 _KINDS = ((stat.S_ISCHR, "c"), (stat.S_ISBLK, "b"), (stat.S_ISFIFO, "p"))
 # Of the host's /dev, what a container has its own of.
 _OWN = {"pts", "shm", "fd", "mqueue", "console", "ptmx", "stdin", "stdout", "stderr", "core", ".lxc", ".udev"}

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from onggi.engine.record import MountRecord
+from onggi.engine.userns.maps import IdMaps
 from onggi.runtime.compile.mounts import KEEP
 from onggi.spawn.plan import SUBDIR
 from onggi.wire.containers import HostConfig
@@ -25,7 +26,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     record: MountRecord
     layers: str = ""  # overlay's options, where several directories are shown as one
     tree: str = ""  # the one directory that an image is, where nothing is written to it
-    uid_map: tuple[tuple[int, int, int], ...] = ()  # (on disk, in the container, how many)
+    uid_map: tuple[tuple[int, int, int], ...] = ()  # (on disk, for the kernel, how many)
     gid_map: tuple[tuple[int, int, int], ...] = ()
 
     @property
@@ -33,8 +34,13 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
         return self.record.target
 
 
-def default_mounts(host: HostConfig, *, writable_cgroups: bool) -> list[dict[str, Any]]:
-    """/proc, /dev and their like, as Docker's default OCI document has them."""
+def default_mounts(
+    host: HostConfig, *, writable_cgroups: bool, tty_group: bool = True
+) -> list[dict[str, Any]]:
+    """/proc, /dev and their like, as Docker's default OCI document has them.
+
+    `tty_group`: there is a group 5 inside, whose terminals are.
+    """
     sys_mode = "rw" if host.privileged else "ro"
     cgroup_mode = "rw" if host.privileged or writable_cgroups else "ro"
     return [
@@ -42,7 +48,8 @@ def default_mounts(host: HostConfig, *, writable_cgroups: bool) -> list[dict[str
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
         _mount(
             "/dev/pts", "devpts", "devpts",
-            "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5",
+            "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620",
+            *(["gid=5"] if tty_group else []),
         ),
         _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", sys_mode),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", cgroup_mode, "nosuid", "noexec", "nodev"),
@@ -117,14 +124,24 @@ def _user_mount(mount: Shown) -> dict[str, Any]:
         more.append(f"{SUBDIR}{record.subpath}")
     if mount.layers:
         mode = "ro" if record.read_only else "rw"
-        return _mount(record.target, "overlay", "overlay", mode, mount.layers, *more)
+        return _with_maps(_mount(record.target, "overlay", "overlay", mode, mount.layers, *more), mount)
     options = ["rbind" if record.recursive else "bind", record.propagation or "rprivate"]
     options.append(_access(record))
-    made = _mount(record.target, "bind", mount.tree or record.source, *options, *more)
+    return _with_maps(_mount(record.target, "bind", mount.tree or record.source, *options, *more), mount)
+
+
+def _with_maps(made: dict[str, Any], mount: Shown) -> dict[str, Any]:
     if mount.uid_map:
         made["uidMappings"] = _mappings(mount.uid_map)
         made["gidMappings"] = _mappings(mount.gid_map)
     return made
+
+
+def mapped(made: dict[str, Any], maps: IdMaps | None) -> dict[str, Any]:
+    """A file of the engine's own as the container's root's, where it has a user namespace."""
+    if maps is None:
+        return made
+    return {**made, "uidMappings": _mappings(maps.uids), "gidMappings": _mappings(maps.gids)}
 
 
 def _access(record: MountRecord) -> str:

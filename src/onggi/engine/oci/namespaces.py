@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from onggi.engine.userns import words
 from onggi.errors import InvalidParameter
 from onggi.wire.containers import HostConfig
 
@@ -14,11 +15,14 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     network: str = ""
     pid: str = ""
     ipc: str = ""
+    user: str = ""
 
 
-def namespaces(host: HostConfig, joined: Joined) -> list[dict[str, str]]:
-    """`linux.namespaces`; a namespace that is not listed is the host's."""
+def namespaces(host: HostConfig, joined: Joined, *, user: bool = False) -> list[dict[str, str]]:
+    """`linux.namespaces`; a namespace that is not listed is the host's. `user`: one for users, too."""
     found = [{"type": "mount"}]
+    if user:
+        found.append({"type": "user", "path": joined.user} if joined.user else {"type": "user"})
     if joined.network:
         found.append({"type": "network", "path": joined.network})
     elif host.network_mode != "host":
@@ -43,8 +47,7 @@ def validate(host: HostConfig) -> None:
         raise InvalidParameter(f"invalid UTS mode: {host.uts_mode}")
     if host.cgroupns_mode not in ("", "host", "private"):
         raise InvalidParameter(f"invalid cgroup namespace mode: {host.cgroupns_mode}")
-    if host.userns_mode not in ("", "host"):
-        raise InvalidParameter(f"invalid user namespace mode: {host.userns_mode}")
+    words.parse(host.userns_mode)
 
 
 def _container_mode(name: str, mode: str, plain: tuple[str, ...]) -> None:

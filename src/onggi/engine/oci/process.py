@@ -44,12 +44,17 @@ def arguments(config: ContainerConfig) -> list[str]:
     return found
 
 
-def environment(config: ContainerConfig, *, hostname: str, home: str) -> list[str]:
-    """Docker's order: PATH, HOSTNAME, TERM, what was asked for, HOME. `NAME` alone takes a variable away."""
+def environment(
+    config: ContainerConfig, *, hostname: str, home: str, linked: Iterable[str] = ()
+) -> list[str]:
+    """Docker's order: PATH, HOSTNAME, TERM, those of links, what was asked for, HOME.
+
+    `NAME` alone takes a variable away.
+    """
     base = [f"PATH={DEFAULT_PATH}", f"HOSTNAME={hostname}"]
     if config.tty:
         base.append("TERM=xterm")
-    found = merge(base, config.env)
+    found = merge([*base, *linked], config.env)
     if not any(item.startswith("HOME=") for item in found):
         found.append(f"HOME={home}")
     return found

@@ -101,21 +101,6 @@ def _bounding_set() -> frozenset[str]:
     return frozenset(name for bit, name in enumerate(ALL_CAPABILITIES) if mask >> bit & 1)
 
 
-@cache
-def apparmor_is_on() -> bool:
-    """A profile's name means something where the kernel has AppArmor and was started with it."""
-    try:
-        with open("/sys/module/apparmor/parameters/enabled") as file:
-            return file.read().startswith("Y")
-    except FileNotFoundError:
-        return False
-
-
-def apparmor_profile(options: SecurityOptions) -> str:
-    """The profile of a process; none where there is no AppArmor, as Docker has it (create has warned)."""
-    return options.apparmor if apparmor_is_on() else ""
-
-
 def normalize_capability(name: str, field: str) -> str:
     """`net_admin` -> `CAP_NET_ADMIN`; ALL stays. Raises InvalidParameter."""
     upper = name.upper()
@@ -153,11 +138,19 @@ def _default_profile(capabilities: tuple[str, ...]) -> dict[str, Any]:
 
 
 def seccomp_profile(
-    host: HostConfig, options: SecurityOptions, capabilities: list[str]
+    host: HostConfig, options: SecurityOptions, capabilities: list[str], *, limited: bool = False
 ) -> dict[str, Any] | None:
-    """The policy, or None where there is none. Raises InvalidParameter for a profile that is not JSON."""
+    """The policy, or None where there is none. Raises InvalidParameter for a profile that is not JSON.
+
+    `limited`: there is a disk quota, which who owns a file could leave without it.
+    """
     if options.seccomp == "unconfined" or (host.privileged and not options.seccomp):
         return None
+    profile = _wanted_profile(options, capabilities)
+    return seccomp_profiles.within_quota(profile) if limited else profile
+
+
+def _wanted_profile(options: SecurityOptions, capabilities: list[str]) -> dict[str, Any]:
     if options.seccomp in ("", "builtin"):
         return _default_profile(tuple(capabilities))
     try:

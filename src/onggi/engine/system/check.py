@@ -1,7 +1,7 @@
 """`onggi system check`: every fault of the store, and with repair what can be mended.
 
-Looks at database, blobs, index.json, images, layers, snapshots, containers, volumes and networks, each
-against the others. The engine works on meanwhile: what came or went while it was looked at is no fault.
+Looks at database, blobs, index.json, images, layers, snapshots, containers, volumes, networks and secrets,
+each against the others. The engine works on meanwhile: what came or went while it was looked at is no fault.
 Repair mends one fault after the other, in the order of what they stand on, and looks again: what shows only
 now is mended as well, for three rounds. A fault whose mending failed, or that is found again, is left and
 said so. Each mending has a commit point of its own. Failpoint: check.mended.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi import failpoints
-from onggi.engine.system.faults import containers, database, networks, volumes
+from onggi.engine.system.faults import containers, database, networks, secrets, volumes
 from onggi.errors import OnggiError
 from onggi.images.check import blobs, layers
 from onggi.images.check.fault import Checked, Fault
@@ -73,6 +73,7 @@ def _faults(
     found += containers.faults(engine, checked)
     found += volumes.faults(engine, checked, mounted)
     found += networks.faults(engine, checked)
+    found += secrets.faults(engine, checked)
     return checked, found
 
 

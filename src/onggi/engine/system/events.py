@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onggi.engine import filters as filters_
+from onggi.engine.access import own
+from onggi.engine.access.policy import Level
 from onggi.engine.filters import Filters
 from onggi.wire.system import EventMessage
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
-
-FILTERS = frozenset(
-    {
-        "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope",
-        "secret", "service", "type", "volume",
-    }
-)  # fmt: skip
 
 
 async def events(
@@ -27,15 +21,25 @@ async def events(
 ) -> AsyncIterator[EventMessage]:
     """Events that pass the filters, from `since` to `until` (ns; 0: from now, for ever).
 
-    Raises InvalidParameter.
+    A filter that there is not lets all pass, as in dockerd.
     """
-    filters_.check(filters, FILTERS)
-    return _told(engine.events.subscribe(filters, since=since, until=until))
+    return _told(engine, engine.events.subscribe(filters, since=since, until=until))
 
 
-async def _told(found: AsyncIterator[EventMessage]) -> AsyncIterator[EventMessage]:
+async def _told(engine: Engine, found: AsyncIterator[EventMessage]) -> AsyncIterator[EventMessage]:
     async for event in found:
-        yield _with_old_names(event)
+        if _visible(engine, event):
+            yield _with_old_names(event)
+
+
+def _visible(engine: Engine, event: EventMessage) -> bool:
+    """Who may see his own containers alone is told of them alone."""
+    if own.level(engine) is not Level.OWN:
+        return True
+    if event.type != "container":
+        return False
+    container = engine.containers.find(event.actor.id)
+    return container is not None and own.sees(engine, container.record)
 
 
 def _with_old_names(event: EventMessage) -> EventMessage:

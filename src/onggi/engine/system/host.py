@@ -88,12 +88,12 @@ def seccomp_works() -> bool:
 
 
 @cache
-def cgroup_layout() -> Layout | None:
-    """The control groups; None on a machine that mounts none."""
+def cgroup_version() -> str:
+    """Empty on a machine that mounts none."""
     try:
-        return detect()
+        return "2" if detect().mode == "v2" else "1"
     except Unavailable:
-        return None
+        return ""
 
 
 class Limits(NamedTuple):
@@ -110,13 +110,11 @@ class Limits(NamedTuple):
 
 
 @cache
-def limits() -> Limits:
-    layout = cgroup_layout()
-    if layout is None:
-        return Limits("", False, False, False, False, False, False, False)
+def limits(layout: Layout) -> Limits:
+    """What the engine's groups can do; the version is the machine's, whether there are any or not."""
     memory_v1 = layout.v1.get("memory", "")
     return Limits(
-        version="2" if layout.mode == "v2" else "1",
+        version=cgroup_version(),
         memory=layout.has("memory"),
         swap=_swap(layout),
         oom_kill_disable=bool(memory_v1),

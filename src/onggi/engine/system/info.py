@@ -8,13 +8,16 @@ import shutil
 from typing import TYPE_CHECKING
 
 from onggi import __version__
-from onggi.engine import clock
+from onggi.engine import apparmor, clock, rootless, runtimes
+from onggi.engine.cdi import catalog
 from onggi.engine.status import Status
 from onggi.engine.system import host
 from onggi.engine.system.identity import engine_id
+from onggi.registry import proxies
 from onggi.wire.system import (
     AddressPool,
     Commit,
+    DeviceInfo,
     IndexInfo,
     PluginsInfo,
     RegistryServiceConfig,
@@ -23,17 +26,19 @@ from onggi.wire.system import (
 )
 
 if TYPE_CHECKING:
+    from onggi.engine.config import EngineConfig
     from onggi.engine.engine import Engine
 
-DEFAULT_RUNTIME = "onggi"
+OWN_PROGRAM = "onggi-runtime"  # what it is called by others
 
 
 async def info(engine: Engine) -> SystemInfo:
     """Everything that `info` has. A count or a warning that is wrong here is a bug: nothing is made up."""
     config = engine.config
-    limits = host.limits()
+    limits = host.limits(engine.cgroups)
     system = host.distribution()
     running, paused, stopped = _counts(engine)
+    devices = await engine.offload(catalog.read, config.cdi_directories)
     return SystemInfo(
         id=engine_id(engine.database),
         containers=len(engine.containers),
@@ -61,7 +66,7 @@ async def info(engine: Engine) -> SystemInfo:
         n_goroutines=len(asyncio.all_tasks()),
         system_time=clock.rfc3339(clock.now()),
         logging_driver=config.log_driver,
-        cgroup_driver="cgroupfs" if limits.version else "none",
+        cgroup_driver="none" if engine.cgroups.mode == "none" else "cgroupfs",
         cgroup_version=limits.version,
         n_events_listener=engine.events.listeners,
         kernel_version=host.kernel(),
@@ -73,11 +78,14 @@ async def info(engine: Engine) -> SystemInfo:
         mem_total=host.memory_bytes(),
         index_server_address="https://index.docker.io/v1/",
         registry_config=_registries(engine),
+        http_proxy=proxies.shown(config.proxies.http_proxy),
+        https_proxy=proxies.shown(config.proxies.https_proxy),
+        no_proxy=config.proxies.no_proxy,
         name=host.hostname(),
         labels=list(config.labels),
         server_version=__version__,
-        runtimes={DEFAULT_RUNTIME: Runtime(path=shutil.which("onggi-runtime") or "onggi-runtime")},
-        default_runtime=DEFAULT_RUNTIME,
+        runtimes=_runtimes(config),
+        default_runtime=config.default_runtime,
         live_restore_enabled=True,
         init_binary=config.init_path or "onggi-init",
         containerd_commit=Commit(),
@@ -87,8 +95,18 @@ async def info(engine: Engine) -> SystemInfo:
         default_address_pools=[
             AddressPool(base=pool.base, size=pool.size) for pool in config.default_address_pools
         ],
-        warnings=_warnings(limits),
+        warnings=_warnings(engine, limits) + _cdi_warnings(devices),
+        cdi_spec_dirs=list(config.cdi_directories),
+        discovered_devices=[DeviceInfo(source="cdi", id=name) for name in devices.devices],
     )
+
+
+def _runtimes(config: EngineConfig) -> dict[str, Runtime]:
+    own = shutil.which(OWN_PROGRAM) or OWN_PROGRAM
+    return {
+        name: Runtime(path=program.path or own, runtime_args=list(program.runtime_args))
+        for name, program in runtimes.programs(config).items()
+    }
 
 
 def _counts(engine: Engine) -> tuple[int, int, int]:
@@ -106,37 +124,60 @@ def _images(engine: Engine) -> int:
 
 def _registries(engine: Engine) -> RegistryServiceConfig:
     config = engine.config
-    networks = [name for name in config.insecure_registries if "/" in name]
-    hosts = [name for name in config.insecure_registries if "/" not in name]
+    listed = [name.removeprefix("http://").removeprefix("https://") for name in config.insecure_registries]
+    networks = [name for name in listed if "/" in name]
+    hosts = [name for name in listed if "/" not in name]
+    mirrors = list(dict.fromkeys(f"{url.rstrip('/')}/" for url in config.registry_mirrors))
     indexes = {name: IndexInfo(name=name, mirrors=[], secure=False, official=False) for name in hosts}
-    indexes["docker.io"] = IndexInfo(
-        name="docker.io", mirrors=list(config.registry_mirrors), secure=True, official=True
-    )
+    indexes["docker.io"] = IndexInfo(name="docker.io", mirrors=mirrors, secure=True, official=True)
     return RegistryServiceConfig(
         insecure_registry_cidrs=["::1/128", "127.0.0.0/8", *networks],
         index_configs=indexes,
-        mirrors=list(config.registry_mirrors),
+        mirrors=mirrors,
     )
 
 
 def _security(engine: Engine) -> list[str]:
-    options = ["name=seccomp,profile=builtin"] if host.seccomp_works() else []
-    if host.limits().version == "2" or engine.config.default_cgroupns_mode == "private":
+    options = ["name=apparmor"] if apparmor.is_on() else []
+    if host.seccomp_works():
+        options.append("name=seccomp,profile=builtin")
+    if engine.config.rootless is not None:
+        options.append("name=rootless")
+    if engine.remapped is not None:
+        options.append("name=userns")
+    if host.cgroup_version() == "2" or engine.config.default_cgroupns_mode == "private":
         options.append("name=cgroupns")
     if engine.config.no_new_privileges:
         options.append("name=no-new-privileges")
     return options
 
 
-def _warnings(limits: host.Limits) -> list[str]:
+def _cdi_warnings(devices: catalog.Catalog) -> list[str]:
+    return [
+        f"CDI: Error associated with spec file {path}: {text}"
+        for path, texts in sorted(devices.errors.items())
+        for text in texts
+    ]
+
+
+def _warnings(engine: Engine, limits: host.Limits) -> list[str]:
     checks = (
+        *_limit_warnings(engine, limits),
+        (host.ipv4_forwarding(), "WARNING: IPv4 forwarding is disabled"),
+        (host.seccomp_works(), "WARNING: No seccomp support"),
+        (not apparmor.warning(), apparmor.warning()),
+    )
+    return [text for works, text in checks if not works]
+
+
+def _limit_warnings(engine: Engine, limits: host.Limits) -> tuple[tuple[bool, str], ...]:
+    if engine.cgroups.mode == "none":
+        return ((False, rootless.WITHOUT_CGROUPS[limits.version]),)
+    return (
         (limits.memory, "WARNING: No memory limit support"),
         (limits.swap, "WARNING: No swap limit support"),
         (limits.cpu_period, "WARNING: No cpu cfs quota support"),
         (limits.cpu_shares, "WARNING: No cpu shares support"),
         (limits.cpuset, "WARNING: No cpuset support"),
         (limits.pids, "WARNING: No pids limit support"),
-        (host.ipv4_forwarding(), "WARNING: IPv4 forwarding is disabled"),
-        (host.seccomp_works(), "WARNING: No seccomp support"),
     )
-    return [text for works, text in checks if not works]

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from onggi import __version__
+from onggi.engine.rootless import Rootless
 from onggi.engine.system import host
 from onggi.wire.system import SystemVersion, SystemVersionComponents, SystemVersionPlatform
 
@@ -32,6 +33,8 @@ async def version(engine: Engine) -> SystemVersion:
         "Os": "linux",
         "PythonVersion": python,
     }
+    own = engine.config.rootless
+    rootless = [_rootless(own, engine.networks.uplink.state.driver)] if own else []
     return SystemVersion(
         platform=SystemVersionPlatform(name="Onggi"),
         components=[
@@ -40,6 +43,7 @@ async def version(engine: Engine) -> SystemVersion:
             SystemVersionComponents(
                 name="python", version=python, details={"SQLite": sqlite3.sqlite_version}
             ),
+            *rootless,
         ],
         version=__version__,
         api_version=API_VERSION,
@@ -48,3 +52,13 @@ async def version(engine: Engine) -> SystemVersion:
         arch=host.goarch(),
         kernel_version=host.kernel(),
     )
+
+
+def _rootless(own: Rootless, driver: str) -> SystemVersionComponents:
+    """Where dockerd lists rootlesskit and its network driver."""
+    details = {
+        "Ids": "single" if own.single_id else "subordinate",
+        "NetworkDriver": driver,
+        "StateDir": own.exec_root,
+    }
+    return SystemVersionComponents(name="rootless", version=__version__, details=details)

@@ -9,6 +9,7 @@ import msgspec
 
 from onggi import failpoints
 from onggi.engine import clock
+from onggi.engine.quotas import VOLUME
 from onggi.engine.volumes.record import ANONYMOUS_LABEL, VolumeRecord, decoded, shown
 from onggi.errors import NotFound, NotImplemented_
 from onggi.store import volumes as rows
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 async def create(engine: Engine, request: VolumeCreateRequest) -> Volume:
-    """Make a volume; one that exists already is returned as it is.
+    """Make a volume; one that exists already is returned as it is, whatever options are asked for.
 
     The row is written before the directory, and an existing row's directory is made again where it lacks, so
     a crash between the two heals. Commit point: the row. Failpoint: volume.row-written.
@@ -30,17 +31,32 @@ async def create(engine: Engine, request: VolumeCreateRequest) -> Volume:
     _check(name, request)
     row = rows.find(engine.database, name)
     if row is None:
+        mounting.check(name, request.driver_opts)
+        engine.quotas.check_volume(name, request.driver_opts)
         labels = request.labels if request.name else {**request.labels, ANONYMOUS_LABEL: ""}
         record = VolumeRecord(name=name, created_at=clock.now(), labels=labels, options=request.driver_opts)
         encoded = msgspec.json.encode(record)
         rows.insert(engine.database, rows.VolumeRow(name, "local", record.created_at, encoded))
         failpoints.hit("volume.row-written")
-        local.make(engine.paths, name)
+        try:
+            make_directory(engine, record)
+        except BaseException:  # a size in which not even a directory fits
+            local.move_away(engine.paths, name)
+            engine.quotas.take_back(VOLUME + name)
+            rows.delete(engine.database, name)
+            raise
         engine.events.emit("volume", "create", name, {"driver": "local"})
     else:
         record = decoded(row)
-        local.make(engine.paths, name)
+        make_directory(engine, record)
     return shown(engine, record)
+
+
+def make_directory(engine: Engine, record: VolumeRecord) -> None:
+    """Where it lacks, with the limit of `-o size`. Raises InvalidParameter, System, OSError."""
+    owner = VOLUME + record.name
+    engine.quotas.give(owner, engine.quotas.check_volume(record.name, record.options))
+    local.make(engine.paths, record.name, lambda directory: engine.quotas.put(owner, directory))
 
 
 def _check(name: str, request: VolumeCreateRequest) -> None:
@@ -50,4 +66,3 @@ def _check(name: str, request: VolumeCreateRequest) -> None:
         plugin = request.driver
         raise NotFound(f'create {name}: error looking up volume plugin {plugin}: plugin "{plugin}" not found')
     local.check_name(name)
-    mounting.check(name, request.driver_opts)

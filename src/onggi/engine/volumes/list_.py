@@ -20,10 +20,11 @@ async def list_(engine: Engine, filters: Filters) -> VolumeListResponse:
     filters_.check(filters, FILTERS)
     dangling = filters_.truth(filters, "dangling")
     used = _used(engine) if dangling is not None else set()
+    names = filters_.Names("name", filters.get("name", ()))
     volumes = [
         shown(engine, record)
         for record in all_(engine)
-        if _passes(record, filters) and (dangling is None or (record.name not in used) is dangling)
+        if _passes(record, filters, names) and (dangling is None or (record.name not in used) is dangling)
     ]
     return VolumeListResponse(volumes=volumes)
 
@@ -37,11 +38,10 @@ def _used(engine: Engine) -> set[str]:
     }
 
 
-def _passes(record: VolumeRecord, filters: Filters) -> bool:
-    names = filters.get("name", ())
+def _passes(record: VolumeRecord, filters: Filters, names: filters_.Names) -> bool:
     drivers = filters.get("driver", ())
     return (
-        (not names or any(name in record.name for name in names))
+        (not filters.get("name") or names.find(record.name))
         and (not drivers or "local" in drivers)
         and filters_.labels_match(record.labels, filters.get("label", ()))
     )

@@ -42,7 +42,7 @@ async def hold(engine: Engine, name: str, holder: str) -> None:
     """
     async with engine.volumes.lock(name):
         options = get(engine, name).options
-        if options:
+        if mounting.is_mount(options):
             await engine.offload(mounting.mount, engine.paths, name, options)
             failpoints.hit("volume.mounted")
             engine.volumes.mounted.add(name)
@@ -98,5 +98,5 @@ def recover(engine: Engine) -> None:
                 engine.volumes.holders.setdefault(name, set()).add(container.id)
                 engine.volumes.mounted.add(name)
     for record in all_(engine):
-        if record.options and record.name not in engine.volumes.mounted:
+        if mounting.is_mount(record.options) and record.name not in engine.volumes.mounted:
             mounting.unmount(engine.paths, record.name)

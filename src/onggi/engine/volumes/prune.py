@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from onggi.engine import filters as filters_
@@ -19,20 +20,28 @@ FILTERS = frozenset({"label", "label!", "all"})
 
 
 async def prune(
-    engine: Engine, filters: Filters, *, everything: bool = False, dry_run: bool = False
+    engine: Engine,
+    filters: Filters,
+    *,
+    everything: bool = False,
+    dry_run: bool = False,
+    without: Set[str] = frozenset(),
 ) -> VolumesPruneResponse:
     """Remove unused volumes: anonymous ones, or with `everything` or the filter `all` those with names too.
 
-    With `dry_run` nothing is removed. Raises InvalidParameter.
+    Volumes with options stay, as in Docker: what they name (a share of a server) is not ours to take away.
+    With `dry_run` nothing is removed; `without` are ids of containers that are taken as gone.
+    Raises InvalidParameter.
     """
     filters_.check(filters, FILTERS)
-    everything = everything or bool(filters_.truth(filters, "all"))
+    named_too = filters_.truth(filters, "all")
+    everything = everything or bool(named_too)
     removed: list[str] = []
     reclaimed = 0
     for record in all_(engine):
-        if not everything and ANONYMOUS_LABEL not in record.labels:
+        if record.options or (not everything and ANONYMOUS_LABEL not in record.labels):
             continue
-        if not filters_.labels_pass(record.labels, filters) or users(engine, record.name):
+        if not filters_.labels_pass(record.labels, filters) or set(users(engine, record.name)) - without:
             continue
         size = await engine.offload(local.usage_bytes, engine.paths.volume_data(record.name))
         try:

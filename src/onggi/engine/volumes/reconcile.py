@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from onggi.engine.volumes.create import make_directory
 from onggi.engine.volumes.record import VolumeRecord, all_, users
 from onggi.engine.volumes.rename import finish as finish_rename
+from onggi.errors import OnggiError
 from onggi.store import volumes as rows
 from onggi.store.trash import delete_tree
 from onggi.volumes import filling, local
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
+
+log = logging.getLogger(__name__)
 
 
 def reconcile(engine: Engine) -> list[str]:
@@ -28,10 +33,14 @@ def reconcile(engine: Engine) -> list[str]:
             finish_rename(engine, record)
         if record.making:
             _unfinished(engine, record)
-    owned = {record.name for record in all_(engine)}
+    records = {record.name: record for record in all_(engine)}
+    owned = set(records)
     found = set(local.names(engine.paths))
     for name in owned - found:
-        local.make(engine.paths, name)
+        try:
+            make_directory(engine, records[name])
+        except OnggiError as error:  # its file system has no quotas any more
+            log.error("volume %s has no directory: %s", name, error.message)
     for name in owned & found:
         filling.finish(engine.paths, name)
     orphans = sorted(found - owned)

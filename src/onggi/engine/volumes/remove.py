@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onggi import failpoints
+from onggi.engine.quotas import VOLUME
 from onggi.engine.volumes.record import get, refuse_used
 from onggi.errors import NoSuchVolume
 from onggi.store import volumes as rows
@@ -33,6 +34,7 @@ async def remove(engine: Engine, name: str, *, force: bool = False) -> None:
         rows.delete(engine.database, name)
         failpoints.hit("volume.row-deleted")
         away = local.move_away(engine.paths, name)
+        engine.quotas.take_back(VOLUME + name)
     engine.events.emit("volume", "destroy", name, {"driver": "local"})
     if away is not None:
         await engine.offload(delete_tree, away)

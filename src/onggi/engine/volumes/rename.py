@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi import failpoints
+from onggi.engine.quotas import VOLUME
 from onggi.engine.volumes.record import VolumeRecord, get, refuse_used
 from onggi.errors import InvalidParameter
 from onggi.store import volumes as rows
@@ -29,7 +30,9 @@ async def rename(engine: Engine, name: str, new: str) -> None:
     async with engine.volumes.lock(name):
         record = msgspec.structs.replace(get(engine, name), name=new, moved_from=name)
         refuse_used(engine, name, "rename")
-        rows.rename(engine.database, name, new, msgspec.json.encode(record))
+        with engine.database.transaction():
+            rows.rename(engine.database, name, new, msgspec.json.encode(record))
+            engine.quotas.rename(VOLUME + name, VOLUME + new)
         failpoints.hit("volume.row-renamed")
         finish(engine, record)
     engine.events.emit("volume", "rename", new, {"driver": "local", "oldName": name})

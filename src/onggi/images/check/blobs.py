@@ -1,6 +1,6 @@
 """Blobs against their digests and their rows; index.json and oci-layout.
 
-    blob-corrupt     a file whose bytes have another digest
+    blob-corrupt     a file whose bytes have another digest; a layer that its recipe no longer gives
     blob-missing     a row whose file is gone
     blob-unowned     a file that no row, no lease and no work under way needs
     file-unknown     something in the layout that is no blob and on no way in
@@ -25,6 +25,7 @@ from onggi.spec import digest as digests
 from onggi.spec import reference
 from onggi.store import atomic
 from onggi.store import images as rows
+from onggi.store import indexes as index_rows
 from onggi.store.blobs import LAYOUT
 
 
@@ -37,6 +38,8 @@ def faults(images: Images, checked: Checked, *, quick: bool) -> Iterator[Fault]:
     for digest in sorted(needed.keys() - here.keys() - pinned):
         if not images.blobs.exists(digest) and digest in _needed(images):
             yield _broken(images, digest, needed[digest], "blob-missing", "is missing from the store")
+        elif not quick and images.blobs.local(digest):
+            yield from _read(images, digest, images.blobs.size(digest), needed[digest], checked)
     for digest, size in sorted(here.items()):
         checked.blobs += 1
         if digest not in needed and digest not in pinned:
@@ -90,12 +93,15 @@ def _broken(images: Images, digest: str, users: list[str], kind: str, said: str)
 
 def _role(images: Images, digest: str, users: list[str]) -> tuple[str, str]:
     """What a blob is to the first image that needs it, and that image's name."""
+    if not users and (standing := index_rows.of_blob(images.database, digest)):
+        role = "index" if digest in standing else "document"
+        return role, reference.parse(standing[digest if role == "index" else next(iter(standing))]).familiar
     if not users:
         return "blob", "a build cache or a lease"
     row = rows.get(images.database, users[0])
     names = [reference.parse(one.name).familiar for one in rows.names(images.database, users[0])]
     shown = names[0] if names else digests.short(users[0])
-    if digest == users[0]:
+    if digest == users[0] and row is not None and row.kind == rows.IMAGE:
         return "configuration", shown
     return ("manifest" if row is not None and row.manifest == digest else "layer"), shown
 

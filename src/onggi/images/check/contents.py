@@ -143,10 +143,12 @@ class _Comparison:
             fd = openat2(self._root_fd, directory or b".", OPEN_DIR, resolve=RESOLVE)
             try:
                 with os.scandir(fd) as entries:
-                    found = [(os.fsencode(e.name), e.is_dir(follow_symlinks=False)) for e in entries]
+                    listed = [(os.fsencode(e.name), e.is_dir(follow_symlinks=False)) for e in entries]
             finally:
                 os.close(fd)
-            for name, is_dir in found:
+            for name, is_dir in listed:
+                if name.startswith(whiteouts.PREFIX):
+                    continue
                 path = directory + b"/" + name if directory else name
                 if known is not None and path not in known:
                     return f"/{shown(path)} is not in the layer"
@@ -158,4 +160,7 @@ class _Comparison:
 def _is_node(facts: os.stat_result, entry: Entry) -> bool:
     if stat.S_IFMT(facts.st_mode) != NODES[entry.kind]:
         return False
-    return entry.kind == FIFO or facts.st_rdev == os.makedev(entry.major, entry.minor)
+    return entry.kind == FIFO or (os.major(facts.st_rdev), os.minor(facts.st_rdev)) == (
+        entry.major,
+        entry.minor,
+    )

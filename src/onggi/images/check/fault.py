@@ -38,4 +38,5 @@ class Checked(msgspec.Struct):
     containers: int = 0
     volumes: int = 0
     networks: int = 0
+    secrets: int = 0
     bytes_read: int = 0

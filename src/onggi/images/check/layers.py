@@ -24,7 +24,7 @@ from onggi.images.images import Images
 from onggi.images.snapshots.rows import measure
 from onggi.spec import digest as digests
 from onggi.spec import reference
-from onggi.store import containers
+from onggi.store import containers, projects
 from onggi.store import images as rows
 
 NOT_SNAPSHOTS = frozenset({"empty"})
@@ -34,6 +34,8 @@ def image_faults(images: Images, checked: Checked, in_use: set[str]) -> Iterator
     """Stacks and needed blobs against configuration and manifest."""
     for row in rows.list_(images.database):
         checked.images += 1
+        if row.kind == rows.ARTIFACT:
+            continue  # it has no layers that are unpacked
         try:
             wanted = _wanted(images, row)
         except OnggiError:
@@ -119,6 +121,8 @@ def _lost(images: Images, layer: rows.LayerRow) -> str:
 
 
 def _changed(images: Images, layer: rows.LayerRow) -> str:
+    if not layer.blob or not images.blobs.local(layer.blob):
+        return ""  # of a build, never packed; or in a registry alone, not fetched to be compared
     try:
         return contents.difference(images, layer.blob, images.snapshots.tree(layer.chain_id))
     except OnggiError:
@@ -209,7 +213,8 @@ def _new_root(images: Images, key: str) -> Callable[[], None]:
         if row is None:
             return
         images.snapshots.remove(key)
-        images.snapshots.create(key, row[0] or "", "container")
+        project = projects.of_snapshot(images.database, key)
+        images.snapshots.create(key, row[0] or "", "container", project=project)
 
     return mend
 

@@ -13,8 +13,11 @@ import stat
 
 from onggi.errors import InvalidParameter
 from onggi.images.content import copy_content
+from onggi.images.snapshots.overlay import options
 from onggi.images.snapshots.protocol import Mount
 from onggi.images.snapshots.rows import EMPTY, Rows
+from onggi.store.database import Database
+from onggi.store.trash import Trash
 
 MS_RDONLY, MS_BIND = 1, 4096
 NO_ATTRIBUTE = (errno.EOPNOTSUPP, errno.ENODATA, errno.EPERM)
@@ -27,12 +30,18 @@ class Native(Rows):
     driver = "vfs"
     whiteouts = "delete"
 
+    def __init__(self, root: str, database: Database, trash: Trash) -> None:
+        super().__init__(root, database, trash)
+        self.overlay_options = options()
+
     def mounts(self, key: str, *, over: str = "") -> list[Mount]:
         if over:
             raise InvalidParameter(f"snapshot {key}: nothing can lie between copies")
         return [(self.tree(key), "/", "bind", MS_BIND, "", 0, None, 0)]
 
-    def view(self, name: str) -> list[Mount]:
+    def view(self, name: str, *, over: str = "") -> list[Mount]:
+        if over:
+            raise InvalidParameter(f"snapshot {name}: nothing can lie between copies")
         tree = self.tree(name) if name else f"{self.root}/{EMPTY}/fs"
         return [(tree, "/", "bind", MS_BIND | MS_RDONLY, "", 0, None, 0)]
 

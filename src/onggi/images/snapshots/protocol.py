@@ -46,14 +46,17 @@ class Reconciled(msgspec.Struct, frozen=True):
 class Snapshots(Protocol):
     """Trees on disk. Methods may be called from several threads, for one key from one at a time."""
 
-    driver: str  # Docker's word for it: overlay2, vfs
-    whiteouts: str  # how images/apply.py has to treat whiteouts in `tree`: overlay, delete
+    driver: str  # Docker's word for it: overlay2, fuse-overlayfs, vfs
+    whiteouts: str  # what images/apply.py makes of them in `tree`: overlay, overlay-user, files, delete
+    served: bool  # a program shows it (spawn/fuse.py): with the rights of the engine, and without id maps
+    overlay_options: str  # of an overlay beside the snapshots, such as a copy-on-write mount
     stackable: bool  # a layer can be unpacked before its parent is known; then commit names the parent
 
-    def create(self, key: str, parent: str, owner: str) -> None:
+    def create(self, key: str, parent: str, owner: str, *, project: int = 0) -> None:
         """Make an active snapshot. `owner` says whose it is: "container", "unpack", "build".
 
-        Raises Conflict, NotFound.
+        `project` is one of the file system's that limits what the snapshot takes; 0 is none.
+        Raises Conflict, NotFound, System.
         """
 
     def tree(self, key: str) -> str:
@@ -67,8 +70,14 @@ class Snapshots(Protocol):
         between it and what is below: it is seen, and is no part of what the snapshot adds.
         """
 
-    def view(self, name: str) -> list[Mount]:
-        """Read-only mounts, on "/", of a committed snapshot; of an empty tree for the empty name."""
+    def view(self, name: str, *, over: str = "") -> list[Mount]:
+        """Read-only mounts, on "/", of a snapshot; of an empty tree for the empty name. `over` as above."""
+
+    def parent(self, key: str) -> str:
+        """What a snapshot stands on; empty where it stands on nothing."""
+
+    def beside(self, name: str) -> str:
+        """The directory that holds the tree of a committed snapshot, or the empty one, and goes with it."""
 
     def commit(self, key: str, name: str, parent: str = "") -> None:
         """Make an active snapshot a committed one. Where `stackable`, `parent` may be given only now.

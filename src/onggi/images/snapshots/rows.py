@@ -2,6 +2,7 @@
 
     snapshots/ID/fs         the tree               ID is a short number in base 36, never used twice
     snapshots/ID/work       overlay's work directory, of active snapshots
+    snapshots/ID/init       what lies between a layer and its containers: engine/containers/init_layer.py
     snapshots/empty/fs      an empty tree
 
 A subclass says how a tree is filled (`_fill`) and mounted.
@@ -16,6 +17,7 @@ import time
 
 from onggi import failpoints
 from onggi.errors import Conflict, InvalidParameter, NotFound
+from onggi.images.snapshots import projects
 from onggi.images.snapshots.protocol import Reconciled, Usage
 from onggi.store.database import Database
 from onggi.store.trash import Trash
@@ -28,6 +30,7 @@ class Rows:
     """Everything about snapshots but what is in a tree and how it is mounted."""
 
     stackable = False
+    served = False
 
     def __init__(self, root: str, database: Database, trash: Trash) -> None:
         if any(character in root for character in ':,\\"\n'):
@@ -38,13 +41,15 @@ class Rows:
         os.makedirs(f"{root}/{EMPTY}/fs", mode=0o755, exist_ok=True)
         os.chmod(root, 0o700)
 
-    def create(self, key: str, parent: str, owner: str) -> None:
+    def create(self, key: str, parent: str, owner: str, *, project: int = 0) -> None:
         if parent and not self.exists(parent):
             raise NotFound(f"parent snapshot {parent} does not exist")
         directory = f"{self.root}/{self._insert(key, parent, owner)}"
         failpoints.hit("snapshot.row-written")
         try:
             os.mkdir(directory, 0o700)
+            if project:
+                projects.put(directory, project)
             self._fill(directory, parent)
             failpoints.hit("snapshot.filled")
             self._state(key, "ready")
@@ -107,6 +112,15 @@ class Rows:
         if not rows:
             raise NotFound(f"snapshot {key} does not exist")
         return [f"{self.root}/{row[0]}/fs" for row in rows[1:]]
+
+    def parent(self, key: str) -> str:
+        row = self._database.one("SELECT parent FROM snapshots WHERE key = ?", key)
+        if row is None:
+            raise NotFound(f"snapshot {key} does not exist")
+        return str(row[0] or "")
+
+    def beside(self, name: str) -> str:
+        return self._directory(name) if name else f"{self.root}/{EMPTY}"
 
     def usage(self, key: str) -> Usage:
         return measure(self.tree(key))

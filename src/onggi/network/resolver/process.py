@@ -7,29 +7,33 @@ also while there is no engine: its sockets are what holds the network namespace 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 import socket
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from dnslib import RCODE
 
+from onggi.network.companion_process import CompanionProcess, serve
 from onggi.network.resolver import answers, forward
 from onggi.network.resolver.zones import Member, View, Zones
 
-PACKET_BYTES = 1 << 17
 IN_FLIGHT = 256  # questions of one sandbox that wait for other servers; more are refused
 CONNECTIONS = 32  # of one sandbox by TCP
 IDLE_SECONDS = 10.0
-LINGER_SECONDS = 5.0
+
+
+class Knows(Protocol):
+    """Who has what a sandbox is answered from."""
+
+    zones: Zones
+    host: forward.HostServers
 
 
 class Sandbox(asyncio.DatagramProtocol):
     """The two sockets of one container."""
 
-    def __init__(self, resolver: Resolver, container: str) -> None:
+    def __init__(self, resolver: Knows, container: str) -> None:
         self._resolver = resolver
         self._container = container
         self._transport: asyncio.DatagramTransport | None = None
@@ -107,58 +111,21 @@ class Sandbox(asyncio.DatagramProtocol):
             writer.close()
 
 
-class Resolver:
+class Resolver(CompanionProcess):
     """Everything that the process has."""
 
+    packet_bytes = 1 << 17
+    descriptors = 2
+
     def __init__(self, listener: socket.socket) -> None:
+        super().__init__(listener)
         self.zones = Zones()
         self.host = forward.HostServers()
         self._sandboxes: dict[str, Sandbox] = {}
-        self._engine: socket.socket | None = None
-        self._listener = listener
         self._told: tuple[set[str], set[tuple[str, str]]] | None = None
-        self._ended = asyncio.Event()
-        self._turn = asyncio.Lock()
 
-    async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._listener.setblocking(False)
-        loop.add_reader(self._listener.fileno(), self._accept)
-        loop.call_later(LINGER_SECONDS, self._end_if_idle)
-        await self._ended.wait()
-
-    def _accept(self) -> None:
-        """A new engine takes the place of the former one."""
-        with contextlib.suppress(BlockingIOError):
-            connection, _ = self._listener.accept()
-            self._let_go()
-            connection.setblocking(False)
-            self._engine = connection
-            asyncio.get_running_loop().add_reader(connection.fileno(), self._readable, connection)
-
-    def _let_go(self) -> None:
-        if self._engine is not None:
-            asyncio.get_running_loop().remove_reader(self._engine.fileno())
-            self._engine.close()
-            self._engine = None
-
-    def _readable(self, connection: socket.socket) -> None:
-        try:
-            data, fds, _, _ = socket.recv_fds(connection, PACKET_BYTES, 2)
-        except BlockingIOError:
-            return
-        except OSError:
-            data, fds = b"", []
-        if not data:
-            self._let_go()
-            self._end_if_idle()
-            return
-        asyncio.get_running_loop().create_task(self._in_turn(data, fds))
-
-    async def _in_turn(self, data: bytes, fds: list[int]) -> None:
-        async with self._turn:
-            message = msgspec.json.decode(data)
-            await getattr(self, f"_on_{message['op']}")(message, fds)
+    def idle(self) -> bool:
+        return not self._sandboxes
 
     async def _on_begin(self, message: dict[str, Any], fds: list[int]) -> None:
         self._told = (set(), set())
@@ -170,9 +137,7 @@ class Resolver:
                 self._sandboxes.pop(container).close()
             self.zones.keep_only(*self._told)
             self._told = None
-        if self._engine is not None:
-            with contextlib.suppress(OSError):
-                self._engine.send(msgspec.json.encode(list(self._sandboxes)))
+        self._say(list(self._sandboxes))
 
     async def _on_sandbox(self, message: dict[str, Any], fds: list[int]) -> None:
         view = msgspec.convert(message["view"], View)
@@ -212,10 +177,6 @@ class Resolver:
     async def _on_gone(self, message: dict[str, Any], fds: list[int]) -> None:
         self._gone(message["container"])
 
-    async def _on_quit(self, message: dict[str, Any], fds: list[int]) -> None:
-        if not self._sandboxes:
-            self._ended.set()
-
     def _gone(self, container: str) -> None:
         sandbox = self._sandboxes.pop(container, None)
         if sandbox is not None:
@@ -223,17 +184,7 @@ class Resolver:
         self.zones.forget(container)
         self._end_if_idle()
 
-    def _end_if_idle(self) -> None:
-        if self._engine is None and not self._sandboxes:
-            self._ended.set()
-
 
 def main(listener_fd: int) -> None:
     """Run until nobody needs names any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with socket.socket(fileno=listener_fd) as listener:
-        asyncio.run(_run(listener))
-
-
-async def _run(listener: socket.socket) -> None:
-    await Resolver(listener).run()
+    serve(listener_fd, Resolver)

@@ -3,6 +3,7 @@
     v1      every controller on a hierarchy of its own (or joined: cpu,cpuacct)
     v2      one hierarchy
     hybrid  v1 controllers, and a v2 hierarchy that has the rest, or none
+    none    an ordinary user's engine that no group was delegated to
 
 A v1 hierarchy may carry several controllers: its directory is then one for all of them.
 Source: cgroups(7); Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst; proc_pid_mountinfo(5).
@@ -20,19 +21,25 @@ V1_CONTROLLERS = (
 )  # fmt: skip
 
 
+ENGINE = "onggi-engine"  # of a user's engine: the group of its own processes
+
+
 class Layout:
     """The machine's hierarchies. `v1` maps a controller to its mount point; `unified` is v2's, or None."""
 
-    __slots__ = ("unified", "unified_controllers", "v1")
+    __slots__ = ("filters_devices", "unified", "unified_controllers", "v1")
 
     def __init__(self, v1: dict[str, str], unified: str | None, unified_controllers: tuple[str, ...]) -> None:
         self.v1 = v1
+        self.filters_devices = True
         self.unified = unified
         self.unified_controllers = unified_controllers
 
     @property
     def mode(self) -> str:
-        """v1, v2 or hybrid."""
+        """v1, v2, hybrid or none."""
+        if not self.v1 and self.unified is None:
+            return "none"
         if not self.v1:
             return "v2"
         return "v1" if self.unified is None else "hybrid"
@@ -96,6 +103,54 @@ def detect(mountinfo: str = "/proc/self/mountinfo") -> Layout:
         with open(f"{unified}/cgroup.controllers", encoding="ascii") as file:
             controllers = tuple(file.read().split())
     return Layout(v1, unified, controllers)
+
+
+def own() -> Layout:
+    """What an ordinary user may use: the group that was delegated to him, whose `ENGINE` his engine is in
+    (`enter_own`); else nothing. His engine may not load programs that filter devices.
+    """
+    group = _own_group()
+    if not group.endswith(f"/{ENGINE}"):
+        return Layout({}, None, ())
+    group = group.removesuffix(f"/{ENGINE}")
+    with open(f"{group}/cgroup.controllers", encoding="ascii") as file:
+        found = Layout({}, group, tuple(file.read().split()))
+    found.filters_devices = False
+    return found
+
+
+def enter_own() -> None:
+    """Move this process to `ENGINE`, below the v2 group that it is in, where that was delegated to it alone
+    (Documentation/admin-guide/cgroup-v2.rst, "Delegation"); else stay.
+
+    A group with a process in it passes no controllers on, so nobody else may be in it.
+    """
+    group = _own_group()
+    needed = ("", "cgroup.procs", "cgroup.subtree_control")
+    if not group or group.endswith(f"/{ENGINE}"):
+        return
+    if not all(os.access(f"{group}/{name}", os.W_OK) for name in needed):
+        return
+    if _text(f"{group}/cgroup.procs").split() != [str(os.getpid())]:
+        return
+    os.makedirs(f"{group}/{ENGINE}", exist_ok=True)
+    with open(f"{group}/{ENGINE}/cgroup.procs", "w", encoding="ascii") as file:
+        file.write("0")
+
+
+def _own_group() -> str:
+    """The directory of this process's v2 group; empty on a machine with v1, and in the root group."""
+    try:
+        layout = detect()
+    except Unavailable:
+        return ""
+    path = _text("/proc/self/cgroup").strip().partition("::")[2].rstrip("/")
+    return f"{layout.unified}{path}" if layout.mode == "v2" and path else ""
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
 
 
 def checked(path: str) -> str:

@@ -52,6 +52,8 @@ def compile(
     Raises InvalidParameter with the path of what is wrong, Unavailable for a controller that is missing.
     """
     path = checked(path)
+    if layout.mode == "none":
+        return CgroupSteps([], [], "", [], [])
     rules = [*(resources.get("devices") or ()), *devices]
     if layout.mode == "v2":
         return _v2(layout, path, resources, rules)
@@ -60,6 +62,8 @@ def compile(
 
 def join(layout: Layout, path: str) -> tuple[list[str], str]:
     """(tasks, born) of one more process in a group that exists."""
+    if layout.mode == "none":
+        return [], ""
     from onggi.runtime.cgroups.group import directories  # it imports this module's neighbours
 
     return _joins(layout, directories(layout, checked(path)))
@@ -126,7 +130,8 @@ def _v2(layout: Layout, path: str, resources: dict[str, Any], rules: list[dict[s
     host = _directories(layout, [directory], path)
     host += _delegation(layout, path, layout.unified_controllers)
     host += [("write", file, text) for file, text in limits]
-    host.append(("cgroup-device", directory, device_rules.program(rules)))
+    if layout.filters_devices:
+        host.append(("cgroup-device", directory, device_rules.program(rules)))
     return _steps(layout, host, [directory])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from onggi.errors import InvalidParameter
+from onggi.kernel import ids
 from onggi.kernel.mounts import MS_PRIVATE, MS_REC, MS_SLAVE
 from onggi.kernel.namespaces import (
     CLONE_NEWCGROUP,
@@ -120,9 +121,14 @@ class _Container:
         no_pivot: bool,
         new_keyring: bool,
     ) -> None:
-        mounting = Mounting(self.bundle_dir, self.maps, mapped=self.in_userns, rootless=False)
+        places = tuple(step[1] for step in staged if step[0] == "stage") if self.in_userns else ()
+        mounting = Mounting(self.bundle_dir, self.maps, mapped=self.in_userns, rootless=False, places=places)
         mounting.add(self.config, self.found.listed, self.layout, self.path)
         plan["host"] = mounting.host
+        if places:
+            plan["host"].append(("staged", staged, *self.maps, tuple(mounting.from_stage)))
+            staged = ()
+        staged = tuple(self._staged(step, plan) for step in staged)
         plan["started"] = self.hooks["poststart"]
         plan["undo"] = list(self.hooks["poststop"])
         if not self.found.listed & CLONE_NEWNS:
@@ -139,10 +145,10 @@ class _Container:
         plan["hooks"] = self.hooks["prestart"] + self.hooks["createRuntime"]
         plan["child"] = [
             *self._namespaces(new_keyring),
-            *self._root(root_mounts),
+            *self._root(root_mounts, plan),
             *staged,
             *mounting.child,
-            *devices.devices(self.linux, bind=self.in_userns, fresh=mounting.fresh_dev),
+            *devices.devices(self.linux, bind=self.in_userns or not ids.initial(), fresh=mounting.fresh_dev),
             *devices.links(fresh=mounting.fresh_dev),
             *process.console(self.process, bind=mounting.fresh_dev),
             *self._names(),
@@ -187,7 +193,7 @@ class _Container:
             raise wrong("linux.rootfsPropagation", word, "is not a kind of propagation")
         return PROPAGATIONS[word]
 
-    def _root(self, root_mounts: tuple[Mount, ...]) -> list[Step]:
+    def _root(self, root_mounts: tuple[Mount, ...], plan: Plan) -> list[Step]:
         root = field(self.config, "root", dict, {})
         path = field(root, "path", str, "", "root")
         if not path:
@@ -195,7 +201,18 @@ class _Container:
         path = os.path.join(self.bundle_dir, path)
         if not self.found.listed & CLONE_NEWNS:
             return [("host-root", path, root_mounts)]
+        if len(root_mounts) == 1 and (root_mounts[0][6] is not None or plans.made_by_program(root_mounts[0])):
+            plan["host"].append(("layered", "root", *root_mounts[0]))
+            return [("root-slot", "root", self._propagation())]
         return [("root", path, root_mounts, self._propagation())]
+
+    def _staged(self, step: Step, plan: Plan) -> Step:
+        """What only the parent may make becomes a slot."""
+        if step[0] != "stage" or not plans.made_by_program(step[2]):
+            return step
+        slot = f"stage-{len(plan['host'])}"
+        plan["host"].append(("layered", slot, *step[2]))
+        return ("stage-slot", step[1], slot)
 
     def _names(self) -> list[Step]:
         """Before the hooks, which may look at them; sysctls through the host's verified /proc."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from onggi.kernel.ids import COUNT
 from onggi.runtime.compile.document import field, objects, wrong
 
 TYPE_CHECKING = False
@@ -29,6 +30,7 @@ _LINKS = (
     ("/proc/kcore", "/dev/core"),
     ("pts/ptmx", "/dev/ptmx"),
 )
+MAJOR_MAX, MINOR_MAX = (1 << 12) - 1, (1 << 20) - 1  # makedev(3)
 _TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
@@ -63,10 +65,37 @@ def _device(entry: dict[str, Any], where: str, bind: bool) -> Step:
     uid, gid = field(entry, "uid", int, 0, where), field(entry, "gid", int, 0, where)
     if min(major, minor, mode, uid, gid) < 0:
         raise wrong(where, entry, "has a negative number")
+    if major > MAJOR_MAX or minor > MINOR_MAX or max(uid, gid) >= COUNT:
+        raise wrong(where, entry, "has a number that the kernel does not have")
     return _node(path, _TYPES[kind] | mode & 0o7777, os.makedev(major, minor), uid, gid, bind=bind)
+
+
+def _host_node(path: str, mode: int, device: int) -> str:
+    """Where the host has a device: under the same name, else under the kernel's own (devtmpfs)."""
+    if _is(path, mode, device):
+        return path
+    kind = "char" if stat.S_ISCHR(mode) else "block"
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open(f"/sys/dev/{kind}/{number}/uevent", encoding="ascii") as file:
+            names = [line[8:].rstrip("\n") for line in file if line.startswith("DEVNAME=")]
+    except OSError:
+        names = []
+    for name in names:
+        if _is(f"/dev/{name}", mode, device):
+            return f"/dev/{name}"
+    raise wrong("linux.devices", path, f"is {kind} {number}, which the host's /dev does not have")
+
+
+def _is(path: str, mode: int, device: int) -> bool:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return False
+    return facts.st_rdev == device and stat.S_IFMT(facts.st_mode) == stat.S_IFMT(mode)
 
 
 def _node(path: str, mode: int, device: int, uid: int, gid: int, *, bind: bool) -> Step:
     if bind and not stat.S_ISFIFO(mode):
-        return ("bind-node", path, path)
+        return ("bind-node", _host_node(path, mode, device), path, mode, device)
     return ("node", path, mode, device, uid, gid)

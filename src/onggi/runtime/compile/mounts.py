@@ -14,6 +14,7 @@ from onggi.spawn.plan import (
     EXTRA_RECURSIVE_IDMAP,
     EXTRA_TMPCOPYUP,
     SUBDIR,
+    made_by_program,
     mount,
 )
 
@@ -146,48 +147,79 @@ def _idmap(entry: dict[str, Any], options: _Options, fstype: str, where: str) ->
     uid_map, gid_map = id_map(entry, "uidMappings", where), id_map(entry, "gidMappings", where)
     if not uid_map and not gid_map:
         if options.idmap:
+            if fstype != "bind":
+                raise wrong(where, fstype, "cannot be idmapped: only bind mounts can")
             return ("", "")  # the container's own
         return None
     if not uid_map or not gid_map:
         raise wrong(where, entry, "needs both uidMappings and gidMappings")
-    if fstype != "bind":
-        raise wrong(where, fstype, "cannot be idmapped: only bind mounts can")
+    if fstype not in ("bind", "overlay"):
+        raise wrong(where, fstype, "cannot be idmapped: only bind mounts and layers can")
     return uid_map, gid_map
+
+
+# File systems whose files the kernel labels by itself, or that take no label at mount(2), as in runc.
+_UNLABELLED = frozenset(("bind", "cgroup", "cgroup2", "mqueue", "proc", "sysfs"))
+
+
+def _labelled(each: Mount, label: str) -> Mount:
+    """`linux.mountLabel` as the mount option `context=` (mount(8)); a kernel without SELinux refuses it."""
+    if not label or each[2] in _UNLABELLED:
+        return each
+    context = f'context="{label}"'
+    return (*each[:4], f"{each[4]},{context}" if each[4] else context, *each[5:])
 
 
 class Mounting:
     """Steps for `mounts`: `host` for what only the parent may make, `child` for the rest."""
 
-    def __init__(self, bundle_dir: str, own_maps: tuple[str, str], *, mapped: bool, rootless: bool) -> None:
+    def __init__(
+        self,
+        bundle_dir: str,
+        own_maps: tuple[str, str],
+        *,
+        mapped: bool,
+        rootless: bool,
+        places: tuple[str, ...] = (),
+    ) -> None:
         self.bundle_dir = bundle_dir
         self.own_maps = own_maps
         self.from_host = mapped
         self.rootless = rootless
+        self.places = places  # where the parent stages sources of binds, in a helper's mount namespace
+        self.from_stage: list[tuple[str, str, bool, str]] = []
         self.host: list[Step] = []
         self.child: list[Step] = []
         self.fresh_dev = False
         self.targets: set[str] = set()
 
     def add(self, config: dict[str, Any], namespaces: int, layout: Layout | None, path: str) -> None:
+        label = field(field(config, "linux", dict, {}), "mountLabel", str, "", "linux")
+        if '"' in label:
+            raise wrong("linux.mountLabel", label, "has a quotation mark")
         for index, entry in enumerate(objects(config, "mounts")):
-            each = parse(entry, f"mounts[{index}]", self.bundle_dir)
+            each = _labelled(parse(entry, f"mounts[{index}]", self.bundle_dir), label)
             target = os.path.normpath(each[1])
             self.targets.add(target)
-            kept = self._keep(entry, target)
+            kept = self._keep(strings(entry, "options", f"mounts[{index}]"), target)
             if target == "/dev":
                 self.fresh_dev = each[2] != "bind"
             if each[2] in ("cgroup", "cgroup2"):
                 self.child += _cgroup(each, namespaces, layout, path)
             elif each[2] == "bind" and (self.from_host or each[6] is not None):
                 self._by_slot(each, f"mounts[{index}]")
+            elif (each[2] == "overlay" and self.from_host) or made_by_program(each):
+                slot = f"mount-{len(self.host)}"
+                self.host.append(("layered", slot, *each))
+                self.child.append(("mount-slot", slot, each))
             else:
                 self.child.append(("mount", *each))
             self.child += [("mount-slot", slot, mount("", path, "bind")) for slot, path in kept]
 
-    def _keep(self, entry: dict[str, Any], target: str) -> list[tuple[str, str]]:
+    def _keep(self, words: list[str], target: str) -> list[tuple[str, str]]:
         """Steps that hold what KEEP names before the mount covers it; (slot, path) of each."""
         kept = []
-        for word in entry.get("options", ()):
+        for word in words:
             if word.startswith(KEEP):
                 path = os.path.normpath(f"{target}/{word[len(KEEP) :].lstrip('/')}")
                 if not path.startswith(target.rstrip("/") + "/"):
@@ -198,6 +230,12 @@ class Mounting:
 
     def _by_slot(self, each: Mount, where: str) -> None:
         """The parent takes the tree: it may read the source, and idmap file systems that it owns."""
+        if any(each[0] == place or each[0].startswith(f"{place}/") for place in self.places):
+            slot = f"staged-{len(self.from_stage)}"
+            below = each[4].partition(SUBDIR)[2]
+            self.from_stage.append((slot, each[0], bool(each[3] & k.MS_REC), below))
+            self.child.append(("mount-slot", slot, each))
+            return
         slot = f"mount-{len(self.host)}"
         maps = each[6]
         if maps == ("", ""):
@@ -214,6 +252,15 @@ def _cgroup(each: Mount, namespaces: int, layout: Layout | None, path: str) -> l
     """/sys/fs/cgroup: the container's own part of each hierarchy, in a namespace or by binds."""
     _, target, _, flags, _, propagation, _, _ = each
     private = bool(namespaces & CLONE_NEWCGROUP)
+    if layout is not None and layout.mode == "none":
+        return [
+            (
+                "mount",
+                *mount(
+                    "tmpfs", target, "tmpfs", flags | k.MS_RDONLY, "mode=755,size=0", propagation=propagation
+                ),
+            )
+        ]
     if layout is None or layout.mode == "v2":
         if private or layout is None:
             return [("mount", *mount("cgroup", target, "cgroup2", flags, propagation=propagation))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onggi.kernel import ids
 from onggi.kernel.namespaces import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 from onggi.kernel.processes import RLIMITS
 from onggi.runtime import capabilities, cgroups, seccomp
@@ -79,8 +80,12 @@ def console(document: dict[str, Any], *, bind: bool) -> list[Step]:
     columns = field(size, "width", int, 0, "process.consoleSize")
     if not (0 <= rows < 1 << 16 and 0 <= columns < 1 << 16):
         raise wrong("process.consoleSize", size, "is not a window size")
-    uid = field(field(document, "user", dict, {}, "process"), "uid", int, 0, "process.user")
-    return [("console", rows, columns, uid, bind)]
+    return [("console", rows, columns, _uid(document), bind)]
+
+
+def _uid(document: dict[str, Any]) -> int:
+    uid: int = field(field(document, "user", dict, {}, "process"), "uid", int, 0, "process.user")
+    return uid
 
 
 def labels(document: dict[str, Any]) -> list[Step]:
@@ -161,6 +166,8 @@ def identity(
         raise wrong("process.cwd", directory, "is not an absolute path")
     no_new_privs = field(document, "noNewPrivileges", bool, False, "process")
     early: list[Step] = [("cwd", directory)]
+    if not any(item.startswith("HOME=") for item in env):
+        early.insert(0, ("home", _uid(document)))
     late: list[Step] = []
     profile = field(linux, "seccomp", dict, None, "linux")
     if profile:
@@ -192,7 +199,7 @@ def _credentials(document: dict[str, Any]) -> list[Step]:
         for name in _SETS:
             sets[name] = capabilities.mask(strings(wanted, name, "process.capabilities"))
     steps.append(("bounding", sets["bounding"]))
-    steps.append(("user", uid, gid, tuple(groups)))
+    steps.append(("user", uid, gid, None if ids.groups_denied() else tuple(groups)))
     rest = (sets["effective"], sets["permitted"], sets["inheritable"], sets["ambient"])
     steps.append(("capabilities", *rest))
     steps.append(("umask", 0o022 if mask is None else mask & 0o777))

@@ -67,7 +67,7 @@ def _compile(profile: dict[str, Any], native: str) -> Filter:
     if profile.get("listenerPath") or profile.get("listenerMetadata"):
         raise InvalidParameter("linux.seccomp.listenerPath: seccomp notification is not supported")
     default = _action(profile, "defaultAction", "defaultErrnoRet", "linux.seccomp")
-    rules = _rules(profile.get("syscalls") or [], default)
+    rules = _rules(_listed(profile, "syscalls", "linux.seccomp"), default)
     program = Assembler()
     _sections(program, _arches(profile, native), rules, default)
     if len(program) > assembler.MAX_INSTRUCTIONS:
@@ -75,6 +75,21 @@ def _compile(profile: dict[str, Any], native: str) -> Filter:
             f"linux.seccomp: the filter has {len(program)} instructions, the kernel takes 4096"
         )
     return Filter(bytes(program), _flags(profile))
+
+
+def _listed(entry: dict[str, Any], key: str, where: str, kind: type | None = None) -> list[Any]:
+    """An array, empty where it is missing or null, all of one kind where that is given."""
+    found = entry.get(key)
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise InvalidParameter(f"{where}.{key}: {found!r} is not an array")
+    for position, item in enumerate(found):
+        if kind is not None and not isinstance(item, kind):
+            raise InvalidParameter(
+                f"{where}.{key}[{position}]: {item!r} is not of the kind that belongs there"
+            )
+    return found
 
 
 def _action(entry: dict[str, Any], key: str, errno_key: str, where: str) -> int:
@@ -98,11 +113,10 @@ def _unsigned(value: object, bits: int, where: str) -> int:
 
 
 def _flags(profile: dict[str, Any]) -> int:
-    flags = profile.get("flags")
-    if flags is None:
+    if profile.get("flags") is None:
         return words.FLAG_SPEC_ALLOW  # runc's default: no penalty of speculative store bypass on every filter
     value = 0
-    for flag in flags:
+    for flag in _listed(profile, "flags", "linux.seccomp", str):
         if flag not in words.FLAGS:
             raise InvalidParameter(f"linux.seccomp.flags: {flag!r} is not a seccomp flag")
         value |= words.FLAGS[flag]
@@ -112,7 +126,7 @@ def _flags(profile: dict[str, Any]) -> int:
 def _arches(profile: dict[str, Any], native: str) -> list[str]:
     """The architectures of the profile, the machine's own first and always."""
     arches = [native]
-    for name in profile.get("architectures") or []:
+    for name in _listed(profile, "architectures", "linux.seccomp", str):
         arch = words.ARCHES.get(name)
         if arch is None and name not in words.FOREIGN_ARCHES:
             raise InvalidParameter(f"linux.seccomp.architectures: {name!r} is not an architecture")
@@ -130,11 +144,11 @@ def _rules(syscalls: list[Any], default: int) -> list[tuple[list[str], Rule]]:
         where = f"linux.seccomp.syscalls[{position}]"
         if not isinstance(entry, dict) or not entry.get("names"):
             raise InvalidParameter(f"{where}.names: a rule names at least one system call")
-        names = entry["names"]
+        names = _listed(entry, "names", where, str)
         action = _action(entry, "action", "errnoRet", where)
         if action == default:
             continue
-        arguments = [_argument(one, f"{where}.args") for one in entry.get("args") or ()]
+        arguments = [_argument(one, f"{where}.args") for one in _listed(entry, "args", where, dict)]
         if len({one[0] for one in arguments}) < len(arguments):
             found += [(names, (action, (one,))) for one in arguments]
         else:
@@ -144,7 +158,7 @@ def _rules(syscalls: list[Any], default: int) -> list[tuple[list[str], Rule]]:
 
 def _argument(entry: dict[str, Any], where: str) -> Argument:
     operator = entry.get("op")
-    if operator not in words.OPERATORS:
+    if not isinstance(operator, str) or operator not in words.OPERATORS:
         raise InvalidParameter(f"{where}.op: {operator!r} is not an operator")
     index = _unsigned(entry.get("index"), 32, f"{where}.index")
     if index > 5:

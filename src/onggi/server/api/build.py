@@ -8,11 +8,15 @@ from typing import Any
 
 import msgspec
 
+from onggi.builder import entitlements, failed, questions
 from onggi.builder.builder import builder_of
+from onggi.builder.cache.prune import Keep
+from onggi.builder.classic import agents, caching, directories, listing
 from onggi.builder.classic import build as build_
 from onggi.builder.classic import prune as prune_
 from onggi.builder.classic.request import BuildRequest
 from onggi.builder.client import Credentials
+from onggi.builder.entitlements import Entitlements
 from onggi.engine import filters
 from onggi.errors import InvalidParameter, NotImplemented_
 from onggi.images.tag import target
@@ -32,7 +36,7 @@ async def cancel(request: Request) -> Response:
         raise InvalidParameter("build ID not provided")
     builder = await builder_of(request.engine)
     builder.cancel(request.text("id"))
-    return Response(204)
+    return Response()
 
 
 async def secrets(request: Request) -> Response:
@@ -47,16 +51,66 @@ async def secrets(request: Request) -> Response:
     return Response(204)
 
 
+async def receive_listing(request: Request) -> Response:
+    """Onggi's own: a listing of the context of the build that will be begun with `buildid`, and what of it is
+    wanted.
+    """
+    builder = await builder_of(request.engine)
+    wanted = await listing.offer(builder, request.text("buildid"), request.text("name"), request.stream())
+    return request.reply({"wanted": wanted})
+
+
+async def agent(request: Request) -> None:
+    """Onggi's own: a connection that will lead to the client's ssh agent `id`, for the build of `buildid`;
+    `again`: not for one that has ended.
+    """
+    build_id, id = request.text("buildid"), request.text("id")
+    if not build_id or not id:
+        raise InvalidParameter("buildid and id are needed")
+    found = agents.of(await builder_of(request.engine), build_id, again=request.flag("again"))
+    found.room(id)
+    taken = await request.hijack(tty=True)()
+    await found.offer(id, taken.sock)
+
+
+async def receive_cache(request: Request) -> Response:
+    """Onggi's own: a directory with a cache, for the build that will be begun with `buildid`."""
+    builder = await builder_of(request.engine)
+    await directories.receive(builder, request.text("buildid"), request.text("src"), request.stream())
+    return Response(204)
+
+
+async def send_cache(request: Request) -> Stream:
+    """Onggi's own: a directory with the cache that the build of `buildid` has made."""
+    builder = await builder_of(request.engine)
+    pieces = await directories.send(builder, request.text("buildid"), request.text("dest"))
+    return Stream(pieces, "application/x-tar")
+
+
 async def prune(request: Request) -> Response:
-    """What is kept: `reserved-space`, which clients before 1.48 call `keep-storage`."""
+    """What is kept: `max-used-space`, less where the disk has less than `min-free-space` left, never less
+    than `reserved-space`, which clients before 1.48 call `keep-storage`.
+
+    GET is Onggi's own: what POST would remove.
+    """
     keep = request.number("reserved-space") or request.number("keep-storage")
     report = await prune_.prune(
         request.engine,
         filters.parse(request.text("filters")),
         everything=request.flag("all"),
-        keep_bytes=max(keep, request.number("max-used-space")),
+        keep=Keep(
+            used_bytes=request.number("max-used-space"),
+            reserved_bytes=keep,
+            free_bytes=request.number("min-free-space"),
+        ),
+        dry_run=request.method == "GET",
     )
     return request.reply(report)
+
+
+async def rerun(request: Request) -> Stream:
+    """Onggi's own: a step that failed once more. The answer is that of a build with `progress=status`."""
+    return Stream(await failed.rerun(request.engine, request.params["id"], request.text("buildid")))
 
 
 async def why(request: Request) -> Response:
@@ -68,34 +122,71 @@ async def why(request: Request) -> Response:
 
 def _asked(request: Request) -> BuildRequest:
     """Raises InvalidParameter, NotImplemented_."""
+    if request.text("version") not in ("", "1", "2"):
+        raise InvalidParameter(f'invalid version "{request.text("version")}"')
     if request.text("version") == "2":
-        raise NotImplemented_("this engine does not speak BuildKit's protocol yet: set DOCKER_BUILDKIT=0")
+        raise NotImplemented_(
+            "this engine speaks BuildKit's protocol with docker buildx alone: use docker buildx build, "
+            "or set DOCKER_BUILDKIT=0"
+        )
     if request.flag("squash"):
         raise InvalidParameter("squash is only supported with experimental mode")
     if request.text("isolation") not in ("", "default"):
         raise InvalidParameter(f"Unsupported isolation: {request.text('isolation')!r}")
     platform = request.text("platform")
+    arguments = _json(request, "buildargs", dict[str, str | None], "error reading build args") or {}
+    exports = _json(request, "cacheto", list[str], "error reading cache-to") or []
+    if (arguments.get("BUILDKIT_INLINE_CACHE") or "").lower() in ("1", "t", "true"):
+        exports.append("type=inline")
     names = dict.fromkeys(str(target(name)) for name in request.texts("t") if name)
     return BuildRequest(
         names=tuple(names),
         dockerfile=request.text("dockerfile"),
         remote=request.text("remote"),
+        listed=request.flag("listed"),
         target=request.text("target"),
         build_id=request.text("buildid"),
         quiet=request.flag("q"),
+        call=_call(request.text("call")),
         status=request.text("progress") == "status",
+        shell=request.flag("shellonfailure"),
         no_cache=request.flag("nocache"),
+        no_cache_filter=tuple(
+            name for text in request.texts("nocachefilter") for name in text.split(",") if name
+        ),
         pull=request.flag("pull"),
+        rewrite=request.flag("rewritetimestamp", default=True),
         remove=request.flag("rm", default=True),
-        build_args=_json(request, "buildargs", dict[str, str | None], "error reading build args") or {},
+        build_args=arguments,
         labels=_json(request, "labels", dict[str, str], "error reading labels") or {},
         platform=platforms.parse(platform) if platform else None,
         network=request.text("networkmode"),
         extra_hosts=tuple(_host(text) for text in _extra_hosts(request)),
         shm_bytes=request.number("shmsize"),
         limits=_limits(request),
+        cache_from=caching.places(
+            _json(request, "cachefrom", list[str], "error reading cache-from"), export=False
+        ),
+        cache_to=caching.places(exports, export=True),
+        entitlements=_entitlements(request),
         credentials=_credentials(request.headers.get("x-registry-config", "")),
     )
+
+
+def _entitlements(request: Request) -> Entitlements:
+    """`allow` is Onggi's own. The host's network needs no leave here, as in dockerd's classic builder. Raises
+    InvalidParameter, Forbidden.
+    """
+    allowed = _json(request, "allow", list[str], "error reading allow") or []
+    found = entitlements.parse(allowed, request.engine.config.build_entitlements)
+    return msgspec.structs.replace(found, network_host=True)
+
+
+def _call(name: str) -> str:
+    """Onggi's own: lint, outline or targets. Raises InvalidParameter."""
+    if name and f"frontend.{name}" not in questions.NAMES:
+        raise InvalidParameter(f"invalid call {name!r}: one of lint, outline, targets")
+    return f"frontend.{name}" if name else ""
 
 
 def _limits(request: Request) -> HostConfig:

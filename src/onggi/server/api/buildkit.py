@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from onggi.builder.builder import builder_of
 from onggi.builder.buildkit import connection
-from onggi.builder.buildkit.control import Bridge, Control, door_of
+from onggi.builder.buildkit.bridge import Bridge
+from onggi.builder.buildkit.control import Control
+from onggi.builder.buildkit.door import door_of
+from onggi.builder.buildkit.history.content import Content
 from onggi.builder.buildkit.sessions import Session
 from onggi.errors import InvalidParameter
 from onggi.server.messages import Request
@@ -13,11 +16,12 @@ H2C = "h2c"
 
 
 async def grpc(request: Request) -> None:
-    """Control and LLBBridge for one client."""
+    """Control, LLBBridge and the contents of the history, for one client."""
     _check(request)
     door = door_of(await builder_of(request.engine))
     taken = await request.change_protocol(H2C, ())
-    await connection.serve((Control(door), Bridge(door)), taken.sock, taken.early)
+    services = (Control(door), Bridge(door), Content(door.history))
+    await connection.serve(services, taken.sock, taken.early)
 
 
 async def session(request: Request) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
 
+import msgspec
+
 from onggi.engine import filters
+from onggi.engine import learned as learned_
 from onggi.engine.containers import create as create_
 from onggi.engine.containers import inspect as inspect_
 from onggi.engine.containers import kill as kill_
@@ -19,6 +22,7 @@ from onggi.engine.containers import stop as stop_
 from onggi.engine.containers import unpause as unpause_
 from onggi.engine.containers import update as update_
 from onggi.engine.containers import wait as wait_
+from onggi.errors import InvalidParameter
 from onggi.server import older_requests
 from onggi.server.messages import JSON, Request, Response, Stream
 from onggi.wire.base import encode
@@ -51,8 +55,15 @@ async def inspect(request: Request) -> Response:
     return request.reply(shown)
 
 
+async def learned(request: Request) -> Response:
+    found = await learned_.learned(request.engine, request.params["id"])
+    return Response(body=msgspec.json.encode(found))
+
+
 async def start(request: Request) -> Response:
     await request.document()  # clients before 1.24 sent a HostConfig, which is read and means nothing
+    if request.text("checkpoint"):
+        raise InvalidParameter("checkpoint is only supported in experimental mode")
     await start_.start(request.engine, request.params["id"])
     return Response(NO_CONTENT)
 
@@ -107,7 +118,7 @@ async def update(request: Request) -> Response:
 async def remove(request: Request) -> Response:
     await remove_.remove(
         request.engine,
-        request.params["id"],
+        "/".join(request.params.values()),
         force=request.flag("force"),
         volumes=request.flag("v"),
         link=request.flag("link"),

@@ -19,7 +19,10 @@ async def changes(request: Request) -> Response:
 
 
 async def export(request: Request) -> Stream:
-    return Stream(await export_.export(request.engine, request.params["id"]), "application/octet-stream")
+    """`time` is Onggi's own: every file's time, in seconds since 1970 (SOURCE_DATE_EPOCH)."""
+    at_ns = request.number("time") * 1_000_000_000 if request.text("time") else None
+    pieces = await export_.export(request.engine, request.params["id"], at_ns=at_ns)
+    return Stream(pieces, "application/octet-stream")
 
 
 async def get_archive(request: Request) -> Stream:

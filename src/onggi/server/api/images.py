@@ -11,12 +11,15 @@ from onggi.engine.images import import_ as import__
 from onggi.engine.images import inspect as inspect_
 from onggi.engine.images import list_ as list__
 from onggi.engine.images import load as load_
+from onggi.engine.images import mount as mount_
+from onggi.engine.images import mounts as mounts_
 from onggi.engine.images import prune as prune_
 from onggi.engine.images import pull as pull_
 from onggi.engine.images import remove as remove_
 from onggi.engine.images import save as save_
 from onggi.engine.images import tag as tag_
-from onggi.errors import InvalidParameter, NotImplemented_
+from onggi.engine.images import unmount as unmount_
+from onggi.errors import InvalidParameter
 from onggi.server.messages import TAR, Request, Response, Stream
 from onggi.wire.base import decode
 from onggi.wire.containers import ContainerConfig
@@ -32,12 +35,18 @@ async def list_(request: Request) -> Response:
         wanted,
         everything=request.flag("all"),
         shared_size=request.version >= (1, 42) and request.flag("shared-size"),
+        manifests=request.version >= (1, 47) and request.flag("manifests"),
     )
     return request.reply(listed)
 
 
 async def inspect(request: Request) -> Response:
-    shown = await inspect_.inspect(request.engine, request.params["name"], platform=request.text("platform"))
+    shown = await inspect_.inspect(
+        request.engine,
+        request.params["name"],
+        platform=request.text("platform") if request.version >= (1, 49) else "",
+        manifests=request.version >= (1, 48) and request.flag("manifests"),
+    )
     return request.reply(shown)
 
 
@@ -54,6 +63,24 @@ async def diff(request: Request) -> Response:
     return request.reply(await diff_.diff(request.engine, request.params["name"], other))
 
 
+async def mounts(request: Request) -> Response:
+    """Onggi's own: images that are mounted for the host's programs."""
+    return request.reply(await mounts_.mounts(request.engine))
+
+
+async def mount(request: Request) -> Response:
+    """Onggi's own."""
+    name, platform = request.params["name"], request.text("platform")
+    return request.reply(await mount_.mount(request.engine, name, platform=platform))
+
+
+async def unmount(request: Request) -> Response:
+    """Onggi's own."""
+    name, platform = request.params["name"], request.text("platform")
+    await unmount_.unmount(request.engine, name, platform=platform, force=request.flag("force"))
+    return Response(204)
+
+
 async def tag(request: Request) -> Response:
     await tag_.tag(request.engine, request.params["name"], request.text("repo"), request.text("tag"))
     return Response(201)
@@ -61,7 +88,11 @@ async def tag(request: Request) -> Response:
 
 async def remove(request: Request) -> Response:
     lines = await remove_.remove(
-        request.engine, request.params["name"], force=request.flag("force"), noprune=request.flag("noprune")
+        request.engine,
+        request.params["name"],
+        force=request.flag("force"),
+        noprune=request.flag("noprune"),
+        platform=request.texts("platforms") if request.version >= (1, 50) else [],
     )
     return request.reply(lines)
 
@@ -73,7 +104,7 @@ async def prune(request: Request) -> Response:
 
 
 async def create(request: Request) -> Stream:
-    """Pull where `fromImage` is given, import where `fromSrc` is "-", as one operation of Docker's API."""
+    """Pull where `fromImage` is given; import where `fromSrc` is "-" or an address."""
     if request.text("fromImage"):
         platform = request.text("platform")
         return Stream(
@@ -82,18 +113,18 @@ async def create(request: Request) -> Stream:
                 request.text("fromImage"),
                 request.text("tag"),
                 platform=platform,
+                referrers=request.flag("referrers"),  # ours alone
                 auth=request.headers.get("x-registry-auth", ""),
             )
         )
     source = request.text("fromSrc")
     if not source:
         raise InvalidParameter("either fromImage or fromSrc is needed")
-    if source != "-":
-        raise NotImplemented_(f"import from {source}: this engine imports from the request's body only")
     return Stream(
         await import__.import_(
             request.engine,
             request.stream(),
+            source=source,
             repository=request.text("repo"),
             tag=request.text("tag"),
             message=request.text("message"),
@@ -122,7 +153,7 @@ async def save_several(request: Request) -> Stream:
 
 
 async def _save(request: Request, names: list[str]) -> Stream:
-    return Stream(await save_.save(request.engine, names, platform=request.text("platform")), TAR)
+    return Stream(await save_.save(request.engine, names, platform=request.texts("platform")), TAR)
 
 
 async def commit(request: Request) -> Response:

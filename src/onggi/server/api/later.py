@@ -6,10 +6,6 @@ from onggi.errors import NotFound, NotImplemented_
 from onggi.server.messages import Request, Response
 
 
-async def registry(request: Request) -> Response:
-    raise NotImplemented_("this engine does not speak to registries yet: use docker load or docker import")
-
-
 async def attestations(request: Request) -> Response:
     raise NotImplemented_("this engine does not keep attestations of images yet")
 

@@ -13,6 +13,7 @@ from onggi.engine.networks import inspect as inspect_
 from onggi.engine.networks import list_ as list__
 from onggi.engine.networks import prune as prune_
 from onggi.engine.networks import remove as remove_
+from onggi.errors import InvalidParameter
 from onggi.server.messages import Request, Response
 from onggi.wire.networks import (
     NetworkConnectRequest,
@@ -28,20 +29,28 @@ PREDEFINED = frozenset({"bridge", "host", "none"})
 async def list_(request: Request) -> Response:
     wanted = filters_.parse(request.text("filters"))
     filters_.check(wanted, FILTERS)
-    listed = [network for network in await list__.list_(request.engine) if _passes(network, wanted)]
+    for kind in wanted.get("type", ()):
+        if kind not in ("custom", "builtin"):
+            raise InvalidParameter(f"invalid filter: 'type'='{kind}'")
+    names, ids = (filters_.Names(key, wanted.get(key, ())) for key in ("name", "id"))
+    listed = [
+        network
+        for network in await list__.list_(request.engine)
+        if _passes(network, wanted)
+        and (not wanted.get("name") or names.find(network.name))
+        and (not wanted.get("id") or ids.find(network.id))
+    ]
     return request.reply(listed)
 
 
 def _passes(network: NetworkInspect, wanted: Filters) -> bool:
     kind = "builtin" if network.name in PREDEFINED else "custom"
     return (
-        _any(wanted, "id", lambda value: network.id.startswith(value))
-        and _any(wanted, "name", lambda value: value in network.name)
-        and _any(wanted, "driver", lambda value: value == network.driver)
+        _any(wanted, "driver", lambda value: value == network.driver)
         and _any(wanted, "scope", lambda value: value == network.scope)
         and _any(wanted, "type", lambda value: value == kind)
         and filters_.labels_match(network.labels, wanted.get("label", ()))
-        and (filters_.truth(wanted, "dangling") is not True or (kind == "custom" and not network.containers))
+        and filters_.truth(wanted, "dangling") in (None, kind == "custom" and not network.containers)
     )
 
 
@@ -51,6 +60,7 @@ def _any(wanted: Filters, name: str, holds: Callable[[str], bool]) -> bool:
 
 
 async def inspect(request: Request) -> Response:
+    request.truth("verbose")  # what it adds is a swarm's
     shown = await inspect_.inspect(request.engine, request.params["id"], scope=request.text("scope"))
     return request.reply(shown)
 

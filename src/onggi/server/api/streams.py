@@ -1,4 +1,4 @@
-"""Handlers that give the connection away, and the exec instances: attach, exec, resize."""
+"""Handlers that give the connection away, and the exec instances: attach, exec, shells of builds, resize."""
 
 from __future__ import annotations
 
@@ -77,6 +77,23 @@ async def exec_resize(request: Request) -> Response:
 
 async def exec_inspect(request: Request) -> Response:
     return request.reply(await exec_inspect_.inspect(request.engine, request.params["id"]))
+
+
+async def build_shell(request: Request) -> None:
+    """Onggi's own: a shell in what a build step left that failed, on this connection."""
+    from onggi.builder import failed  # the builder's import is not for the first exec to wait for
+
+    terminal = failed.Terminal(request.hijack(tty=True), *_size(request))
+    await failed.shell(request.engine, request.params["id"], request.text("buildid"), terminal)
+
+
+async def build_resize(request: Request) -> Response:
+    """Onggi's own: of that shell's terminal."""
+    from onggi.builder import failed
+
+    rows, columns = _size(request)
+    await failed.resize(request.engine, request.params["id"], rows=rows, columns=columns)
+    return Response()
 
 
 def _size(request: Request) -> tuple[int, int]:

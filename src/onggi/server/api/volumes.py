@@ -12,6 +12,7 @@ from onggi.engine.volumes import list_ as list__
 from onggi.engine.volumes import prune as prune_
 from onggi.engine.volumes import remove as remove_
 from onggi.engine.volumes import rename as rename_
+from onggi.server.api import swarm
 from onggi.server.messages import TAR, Request, Response, Stream
 from onggi.wire.volumes import VolumeCreateRequest
 
@@ -22,7 +23,10 @@ async def list_(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
+    """A volume of a cluster is the business of a swarm's managers, as in dockerd."""
     asked = await request.optional_json(VolumeCreateRequest)
+    if asked.cluster_volume_spec is not None:
+        await swarm.not_a_manager(request)
     return request.reply(await create_.create(request.engine, asked), 201)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from onggi.engine import clock
 from onggi.engine.containers import logs as logs_
 from onggi.engine.containers import stats as stats_
 from onggi.engine.containers import top as top_
+from onggi.server import versions
 from onggi.server.messages import JSON, MULTIPLEXED_STREAM, RAW_STREAM, Request, Response, Stream
+from onggi.wire.containers import ContainerStatsResponse
 
 
 async def top(request: Request) -> Response:
@@ -33,10 +38,16 @@ async def logs(request: Request) -> Stream:
 
 
 async def stats(request: Request) -> Stream:
-    chunks = await stats_.stats(
+    readings = await stats_.stats(
         request.engine,
         request.params["id"],
         stream=request.flag("stream", default=True),
         one_shot=request.flag("one-shot") and request.version >= (1, 41),
     )
-    return Stream(chunks, JSON)
+    return Stream(_lines(request, readings), JSON)
+
+
+async def _lines(request: Request, readings: AsyncIterator[ContainerStatsResponse]) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(readings):  # type: ignore[type-var]
+        async for reading in readings:
+            yield versions.body(request.method, request.route, request.version, reading) + b"\n"

@@ -4,6 +4,7 @@ Lines, nested by four blanks:
 
     Name = TYPE                     a document; its fields below, where it is an object
         +Other                      the fields of another document too
+    Name += object                  further fields of a document that is described above
         Field TYPE                  TYPE! is always there, TYPE? may be null or left out
     GET /path OperationId Tag       an operation
         ?name TYPE                  a parameter of the query; ^Name TYPE is a header
@@ -92,6 +93,10 @@ def parse(text: str) -> Facts:
     for line in _nested(text):
         if len(line.words) == 3 and line.words[1] == "=":
             documents[line.words[0]] = _type(line.words[2], line.below)
+        elif line.words[1:] == ["+=", "object"] and line.words[0] in documents:
+            known = documents[line.words[0]]
+            more = _type("object", line.below)
+            documents[line.words[0]] = known._replace(fields=known.fields + more.fields)
         elif line.words[0].isupper() and len(line.words) in (3, 4):
             operation = _operation(line)
             operations[operation.method, operation.path] = operation

@@ -27,6 +27,7 @@ from onggi.builder.instructions import (
 )
 from onggi.engine.config import size_bytes
 from onggi.errors import InvalidParameter
+from onggi.spec.truth import FALSE, TRUE
 
 NETWORKS = ("default", "none", "host")
 SECURITY = ("sandbox", "insecure")
@@ -38,8 +39,6 @@ _KEYS = (
     *("gid", "src", "dst", "destination", "ro", "rw", "readwrite", "env"),
 )
 _SWITCHES = ("readonly", "readwrite", "required")
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 Expand = Callable[[str], str]
 
 
@@ -217,9 +216,9 @@ class _Given:
 
 
 def _boolean(key: str, value: str) -> bool:
-    if value not in _TRUE + _FALSE:
+    if value not in TRUE + FALSE:
         raise ValueError(f"invalid value for {key}: {value}")
-    return value in _TRUE
+    return value in TRUE
 
 
 def _number(name: str, value: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onggi.cli import human
+from onggi.cli import dry_run, human
 from onggi.cli.engine import filters
 
 TYPE_CHECKING = False
@@ -14,6 +14,7 @@ USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
     ("all", "a", "bool", False, "What images share too, not only dangling cache"),
+    dry_run.ROW,
     ("filter", "", "filter", None, 'Only what fits (such as "until=24h", "type=exec.cachemount")'),
     ("force", "f", "bool", False, "Do not ask"),
     ("keep-storage", "", "bytes", 0, "Bytes of cache to keep"),
@@ -25,17 +26,20 @@ WARNINGS = {
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
+    wanted = {
+        "all": flags["all"] or None,
+        "keep-storage": flags["keep-storage"] or None,
+        "filters": filters(flags["filter"]),
+    }
+    if flags["dry-run"]:
+        answer = dry_run.plan(session, "/build/prune", **wanted)
+        if answer["CachesDeleted"]:
+            session.out("Would delete:\n" + "\n".join(answer["CachesDeleted"]) + "\n")
+        session.out("Total reclaimable space: " + human.size(answer["SpaceReclaimed"]))
+        return 0
     if not flags["force"] and not session.confirm(WARNINGS[flags["all"]]):
         return 0
-    answer = session.engine.call(
-        "POST",
-        "/build/prune",
-        {
-            "all": flags["all"] or None,
-            "keep-storage": flags["keep-storage"] or None,
-            "filters": filters(flags["filter"]),
-        },
-    )
+    answer = session.engine.post("/build/prune", **wanted)
     removed = answer.get("CachesDeleted") or []
     if removed:
         session.out("Deleted build cache objects:\n" + "\n".join(removed) + "\n")

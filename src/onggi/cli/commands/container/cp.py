@@ -12,6 +12,7 @@ import os
 
 from onggi.cli import archive_file, copying, human
 from onggi.cli.errors import CommandError
+from onggi.cli.program import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from onggi.cli.session import Session
 
 USAGE = "CONTAINER:SRC_PATH DEST_PATH|-"
-DESCRIPTION = "onggi cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH copies the other way."
+DESCRIPTION = f"{NAME} cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH copies the other way."
 ARGUMENTS = (2, 2)
 FLAGS = (
     ("archive", "a", "bool", False, "Keep owners and groups"),
@@ -65,6 +66,8 @@ def _stat(engine: Engine, container: str, path: str) -> dict[str, Any]:
 def _from_container(engine: Engine, source: tuple[str, str], target: str, *, follow: bool) -> int:
     container, path = source
     path = copying.clean(path if path.startswith("/") else "/" + path, path)
+    if target != "-":
+        copying.check_place(target)
     if follow:
         path = _followed(engine, container, path)
     response = engine.open("GET", f"/containers/{container}/archive", {"path": path})
@@ -102,6 +105,7 @@ def _to_container(engine: Engine, source: str, target: tuple[str, str], flags: F
     if found is not None and found.get("mode", 0) & copying.GO_LINK:
         path = _followed(engine, container, path)
         found = _stat_or_none(engine, container, path)
+    copying.check_destination(f"{container}:{path}", found)
     directory, name = copying.destination(local, path, found)
     counted = copying.Counted(local.tar(name))
     _put(engine, container, {"path": directory, **parameters}, counted)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from onggi.cli import http, reference, trust
-from onggi.cli.errors import CommandError, Refused
+from onggi.cli.errors import RUN_FAILED, CommandError, Refused
 from onggi.cli.options import files, request
 from onggi.cli.options.container import FLAGS as FLAGS
+from onggi.cli.program import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +23,19 @@ INTERSPERSED = False
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
-    body = request.build(flags, args)
+    try:
+        body = request.build(flags, args)
+    except CommandError as error:
+        raise named(session, error.message) from None
     session.out(create(session, flags, body))
     return 0
+
+
+def named(session: Session, message: str, status: int = RUN_FAILED) -> CommandError:
+    """A failure of `run` or `create` before the process existed, with Docker's frame around it."""
+    return CommandError(
+        f"{NAME}: {message}\n\nRun '{NAME} {session.spelled} --help' for more information", status
+    )
 
 
 def create(session: Session, flags: Flags, body: dict[str, Any]) -> str:
@@ -41,6 +52,7 @@ def create(session: Session, flags: Flags, body: dict[str, Any]) -> str:
     platform = flags["platform"]
     reference.check(image)
     cid_file = CidFile(flags["cidfile"])
+    shared = _api_socket(session, flags, body)
     if policy == "always":
         _pull(session, flags, image)
     parameters = {"name": flags["name"] or None, "platform": platform or None}
@@ -48,7 +60,8 @@ def create(session: Session, flags: Flags, body: dict[str, Any]) -> str:
     try:
         answer = session.engine.post(target, body)
     except Refused as error:
-        missing = error.code == 404 and "no such image" in error.reason.lower()
+        reason = error.reason.lower()  # the second: it is here, but not of the platform asked for
+        missing = error.code == 404 and ("no such image" in reason or "image with reference" in reason)
         if not missing or policy != "missing":
             raise
         if not flags["quiet"]:
@@ -59,7 +72,19 @@ def create(session: Session, flags: Flags, body: dict[str, Any]) -> str:
         session.err(f"WARNING: {warning}")
     identifier: str = answer["Id"]
     cid_file.write(identifier)
+    if shared:
+        from onggi.cli.options import api_socket
+
+        api_socket.give(session, identifier, shared)
     return identifier
+
+
+def _api_socket(session: Session, flags: Flags, body: dict[str, Any]) -> dict[str, Any]:
+    if not flags["use-api-socket"]:
+        return {}
+    from onggi.cli.options import api_socket  # seldom asked for
+
+    return api_socket.share(session, body)
 
 
 def _pull(session: Session, flags: Flags, image: str) -> None:

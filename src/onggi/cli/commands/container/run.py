@@ -14,6 +14,7 @@ from onggi.cli.options.container import RUN_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from onggi.cli.engine import Engine
@@ -30,7 +31,12 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     try:
         body = request.build(flags, args)
     except CommandError as error:
-        raise _named(session, error.message) from None
+        raise create.named(session, error.message) from None
+    learning = flags["security-learn"]
+    if learning:
+        if flags["detach"]:
+            raise CommandError("conflicting options: cannot specify both --security-learn and --detach")
+        body["HostConfig"] |= {"SecurityLearn": True, "AutoRemove": False}
     stdin = bool(body["AttachStdin"])
     if flags["detach"] and flags["attach"]:
         raise CommandError("conflicting options: cannot specify both --attach and --detach")
@@ -42,19 +48,34 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     except FlagError:
         raise
     except CommandError as error:
-        raise _named(session, error.message) from None
+        raise create.named(session, error.message) from None
     engine = session.engine
     if flags["detach"]:
         try:
             engine.post(f"/containers/{identifier}/start")
         except Refused as error:
-            raise _named(session, error.message, start_status(error.reason)) from None
+            raise create.named(session, error.message, start_status(error.reason)) from None
         session.out(identifier)
         return 0
     streamed = [name for name in ("Stdin", "Stdout", "Stderr") if body[f"Attach{name}"]]
     if not streamed:
         return _start_only(session, engine, identifier, remove=flags["rm"])
-    return _stay(session, flags, identifier, streamed, keys)
+    if not learning:
+        return _stay(session, flags, identifier, streamed, keys)
+    return _learn(session, flags, args, identifier, lambda: _stay(session, flags, identifier, streamed, keys))
+
+
+def _learn(session: Session, flags: Flags, args: list[str], identifier: str, stay: Callable[[], int]) -> int:
+    """Run, then fetch and write what was learned; with --rm the container goes after that."""
+    from onggi.cli import learning
+
+    code = stay()
+    try:
+        learning.save(session, flags["security-learn"], identifier, args[0])
+    finally:
+        if flags["rm"]:
+            session.engine.delete(f"/containers/{identifier}", v=True)
+    return code
 
 
 def _start_only(session: Session, engine: Engine, identifier: str, *, remove: bool) -> int:
@@ -71,7 +92,7 @@ def _stay(session: Session, flags: Flags, identifier: str, streamed: list[str], 
     parameters: dict[str, Any] = {name.lower(): True for name in streamed}
     parameters |= {"stream": True, "detachKeys": flags["detach-keys"] or None}
     sock, early, _ = engine.hijack(f"/containers/{identifier}/attach", parameters)
-    waiting = wait_for(engine, identifier, remove=flags["rm"])
+    waiting = wait_for(engine, identifier, remove=flags["rm"] and not flags["security-learn"])
     attached = Attached(
         engine, f"containers/{identifier}", tty=flags["tty"], stdin="Stdin" in streamed, keys=keys
     )
@@ -92,7 +113,7 @@ def _start(session: Session, engine: Engine, identifier: str) -> None:
     try:
         engine.post(f"/containers/{identifier}/start")
     except Refused as error:
-        raise _named(session, error.message, start_status(error.reason)) from None
+        raise create.named(session, error.message, start_status(error.reason)) from None
 
 
 def wait_for(engine: Engine, identifier: str, *, remove: bool) -> Any:
@@ -112,10 +133,3 @@ def exit_status(engine: Engine, waiting: Any) -> int:
     if answer.get("Error"):
         raise CommandError(str(answer["Error"].get("Message", "")), RUN_FAILED)
     return int(answer["StatusCode"]) & 0xFF
-
-
-def _named(session: Session, message: str, status: int = RUN_FAILED) -> CommandError:
-    """A failure of `run` before the process existed, with Docker's frame around it."""
-    return CommandError(
-        f"onggi: {message}\n\nRun 'onggi {session.spelled} --help' for more information", status
-    )

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 USAGE = "CONTAINER [CONTAINER...]"
 ARGUMENTS = (1, None)
 FLAGS = (
+    ("bandwidth-in", "", "string", "", "How fast it may receive (10mbit), or 0 for no limit"),
+    ("bandwidth-network", "", "string", "", "The network that is limited; all of its networks by default"),
+    ("bandwidth-out", "", "string", "", "How fast it may send (10mbit), or 0 for no limit"),
     ("blkio-weight", "", "uint16", 0, "Share of block I/O, 10 to 1000, or 0 to leave it"),
     ("cpu-period", "", "int", 0, "Length of the CPU scheduler's period, in microseconds"),
     ("cpu-quota", "", "int", 0, "CPU time in each period, in microseconds"),
@@ -59,6 +62,10 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     if flags["publish-add"] or flags["publish-rm"]:
         _, body["PublishAdd"] = ports.publish(flags["publish-add"])
         body["PublishRm"] = flags["publish-rm"]
+    for flag, key in (("bandwidth-in", "BandwidthIn"), ("bandwidth-out", "BandwidthOut")):
+        if flag in flags.given:
+            body[key] = flags[flag]
+    body["BandwidthNetwork"] = flags["bandwidth-network"]
     warnings: list[str] = []
 
     def update(name: str) -> None:

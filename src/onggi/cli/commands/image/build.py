@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from onggi.cli import credentials, trust
-from onggi.cli.building import progress
+from onggi.cli.building import agents, dockerfiles, failed, listing, own, progress, secrets
 from onggi.cli.building.context import Context
-from onggi.cli.errors import CommandError, Refused
+from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from onggi.cli.building.outputs import Output
+    from onggi.cli.building.progress import Built
     from onggi.cli.flags import Flags
     from onggi.cli.session import Session
 
@@ -22,8 +23,31 @@ USAGE = "PATH | URL | -"
 ARGUMENTS = (1, 1)
 FLAGS = (
     ("add-host", "", "list:host", None, "Name an address in /etc/hosts (host:ip)"),
+    ("allow", "", "list", None, "Let steps have it (network.host, security.insecure, device[=NAME])"),
     ("build-arg", "", "list", None, "Set a variable of the Dockerfile's ARG (name=value, or name alone)"),
+    (
+        "cache-from",
+        "",
+        "list",
+        None,
+        "Where to look for results (an image, type=registry,ref=name or type=local,src=path)",
+    ),
+    (
+        "cache-to",
+        "",
+        "list",
+        None,
+        "Where to put results (type=inline, registry,ref=name or local,dest=path)",
+    ),
+    (
+        "call",
+        "",
+        "string",
+        "build",
+        'What to do with the Dockerfile ("build", "check", "outline", "targets")',
+    ),
     ("cgroup-parent", "", "string", "", "Parent cgroup of RUN instructions"),
+    ("check", "", "bool", False, "Check the Dockerfile instead of building it (--call=check)"),
     ("compress", "", "bool", False, "Compress the context on its way to the engine"),
     ("cpu-period", "", "int", 0, "Period of the CPU limit, in microseconds"),
     ("cpu-quota", "", "int", 0, "CPU time in each period, in microseconds"),
@@ -41,64 +65,133 @@ FLAGS = (
     ("memory-swap", "", "bytes:swap", 0, "Limit of memory and swap; -1 is none"),
     ("network", "", "string", "", "Network of RUN instructions"),
     ("no-cache", "", "bool", False, "Run every step, whatever the cache has"),
+    ("no-cache-filter", "", "list", None, "Run every step of a stage, whatever the cache has"),
     ("output", "o", "list", None, "What to make beside the image (type=local,dest=path)"),
     ("platform", "", "string", "", "Platform of the image, such as linux/arm64"),
-    ("progress", "", "string", "auto", 'How to show progress ("auto", "plain", "quiet", "rawjson")'),
+    progress.FLAG,
     ("pull", "", "bool", False, "Ask the registry for newer base images"),
     ("quiet", "q", "bool", False, "Print the image's id alone"),
     ("rm", "", "bool", True, "Remove containers of steps, as it always does"),
-    ("secret", "", "list", None, "A secret for RUN --mount=type=secret (id=name,src=path or env=NAME)"),
+    secrets.FLAG,
     ("security-opt", "", "list", None, "Security options of RUN instructions"),
+    ("shell-on-failure", "", "bool", False, "Open a shell in what a RUN leaves that fails"),
     ("shm-size", "", "bytes", 0, "Size of /dev/shm"),
     ("squash", "", "bool", False, "Make one layer of all (engines with experimental features)"),
+    agents.FLAG,
     ("tag", "t", "list", None, "Name of the image (name:tag)"),
     ("target", "", "string", "", "Stage to build"),
     ("ulimit", "", "ulimit", "[]", "Resource limit (name=soft[:hard])"),
 )
 REMOTE = ("http://", "https://", "git://", "git@", "github.com/")
-STDIN_MAX = 10 << 20  # of a Dockerfile, as the engine has it
+EPOCH = "SOURCE_DATE_EPOCH"
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
     trust.refuse(flags)
-    kind = _progress(flags)
+    kind = "quiet" if flags["quiet"] else progress.kind(flags["progress"])
     outputs = _outputs(flags)
     parameters = _parameters(flags)
+    if flags["shell-on-failure"]:
+        failed.need_terminal("--shell-on-failure")
+        own.need(session, "--shell-on-failure")
+        parameters["shellonfailure"] = True
+    if outputs:
+        from onggi.cli.building.outputs import rewrite
+
+        parameters["rewritetimestamp"] = rewrite(outputs)
+        if any(output.says_rewrite for output in outputs):
+            own.need(session, "rewrite-timestamp")
     body = _body(args[0], flags, parameters)
-    secrets = _secrets(flags)
-    if secrets:
-        _offer(session, parameters, secrets)
+    parameters["buildid"] = secrets.offered(session, flags["secret"])
+    if flags["ssh"]:
+        parameters["buildid"] = agents.offered(session, flags["ssh"], parameters["buildid"])
+    exported = _caches(session, flags, parameters)
+    if isinstance(body, Context):
+        body = listing.changes(session, body, parameters)
     if flags["compress"] and body != b"":
         body = compressed(body)
     headers = {"Content-Type": "application/x-tar", "X-Registry-Config": credentials.everything(session)}
-    response = session.engine.open("POST", "/build", parameters, body, headers)
-    image = progress.show(session.engine.messages(response), kind)
-    if not image:
+    call = _call(flags)
+    if call:
+        parameters["call"] = call
+    if call:
+        response = session.engine.open("POST", "/build", parameters, body, headers)
+        return answer(session, session.engine.messages(response), call)
+    with progress.Shown(kind) as shown:
+        response = session.engine.open("POST", "/build", parameters, shown.sending(body), headers)
+        built = shown.follow(session.engine.messages(response), lambda kept: failed.on_failure(session, kept))
+    if not built.image:
         raise CommandError("the engine did not say which image it has built")
     session.engine.keep(response)
-    _finish(session, flags, outputs, image)
+    for place in exported:
+        from onggi.cli.building import caches
+
+        caches.fetch(session, place, parameters)
+    _finish(session, flags, outputs, built, quiet=kind == "quiet")
     return 0
 
 
-def _finish(session: Session, flags: Flags, outputs: list[Output], image: str) -> None:
+def _caches(session: Session, flags: Flags, parameters: dict[str, Any]) -> list[str]:
+    """Say where results come from and go to; the directories that are fetched after the build."""
+    if not flags["cache-from"] and not flags["cache-to"]:
+        return []
+    from onggi import jsontext
+    from onggi.cli.building import caches
+
+    parameters["buildid"] = parameters["buildid"] or os.urandom(16).hex()
+    sources = caches.send(session, flags["cache-from"], parameters)
+    targets, places = caches.wanted(flags["cache-to"])
+    parameters["cachefrom"] = jsontext.dumps(sources) if sources else None
+    parameters["cacheto"] = jsontext.dumps(targets) if targets else None
+    return places
+
+
+def _call(flags: Flags) -> str:
+    """What is asked of the Dockerfile; empty for a build. Raises CommandError."""
+    name = "check" if flags["check"] else flags["call"]
+    known = {"build": "", "check": "lint", "lint": "lint", "outline": "outline", "targets": "targets"}
+    if name not in known:
+        raise CommandError(f'invalid call "{name}": one of build, check, outline, targets')
+    return known[name]
+
+
+def answer(session: Session, messages: Iterable[dict[str, Any]], call: str) -> int:
+    """Print what an engine of ours says of a Dockerfile; 1 where a check found something."""
+    from onggi import jsontext
+
+    found: dict[str, str] = {}
+    for message in messages:
+        if message.get("error"):
+            raise CommandError(f"ERROR: {message['error']}")
+        if message.get("id") == "onggi.answer":
+            found = message["aux"]
+    if not found:
+        raise CommandError("this engine answers no questions about a Dockerfile")
+    text = found["result.txt"]
+    if call == "lint":
+        said = jsontext.loads(found["result.json"])
+        count = len(said["warnings"])
+        told = "1 warning has been found!" if count == 1 else f"{count} warnings have been found!"
+        text = f"Check complete, {told}\n{text}" if count else ""
+        if said.get("buildError"):
+            session.out(text.rstrip("\n")) if text else None
+            raise CommandError(f"ERROR: {said['buildError']['message']}")
+        text = text or "Check complete, no warnings found.\n"
+    session.out(text.rstrip("\n"))
+    return int(found.get("result.statuscode", "0"))
+
+
+def _finish(session: Session, flags: Flags, outputs: list[Output], built: Built, *, quiet: bool) -> None:
+    image = built.image
     if flags["iidfile"]:
         with open(flags["iidfile"], "w", encoding="ascii") as file:
             file.write(image)
     for output in outputs:
-        output.write(session, image)
+        output.write(session, image, built.epoch)
     if outputs and not flags["tag"] and not any(output.keeps_image for output in outputs):
         session.engine.delete(f"/images/{image}", noprune=True)
-    elif flags["quiet"] or flags["progress"] == "quiet":
+    elif quiet:
         session.out(image)
-
-
-def _progress(flags: Flags) -> str:
-    kind: str = flags["progress"]
-    if flags["quiet"]:
-        return "quiet"
-    if kind not in ("auto", "plain", "quiet", "rawjson"):
-        raise CommandError(f'invalid progress "{kind}": one of auto, plain, quiet, rawjson')
-    return "plain" if kind == "auto" else kind
 
 
 def _outputs(flags: Flags) -> list[Output]:
@@ -117,11 +210,15 @@ def _parameters(flags: Flags) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if equals or name in os.environ:
             arguments[name] = value if equals else os.environ[name]
+    if EPOCH in os.environ and EPOCH not in arguments:  # as buildx takes it; reproducible-builds.org
+        arguments[EPOCH] = os.environ[EPOCH]
     labels = dict(word.partition("=")[::2] for word in flags["label"])
     return {
         "t": flags["tag"] or None,
         "progress": "status",
         "nocache": flags["no-cache"] or None,
+        "allow": jsontext.dumps(flags["allow"]) if flags["allow"] else None,
+        "nocachefilter": flags["no-cache-filter"] or None,
         "pull": flags["pull"] or None,
         "rm": flags["rm"],
         "forcerm": flags["force-rm"] or None,
@@ -178,17 +275,17 @@ def _body(where: str, flags: Flags, parameters: dict[str, Any]) -> Iterable[byte
     if flags["file"] == "-":
         name = f".dockerfile.{os.urandom(8).hex()}"
         parameters["dockerfile"] = name
-        return Context(path, "", {name: _read(0)})
+        return Context(path, "", name=name, text=dockerfiles.read(0))
     dockerfile = os.path.abspath(flags["file"] or _default(path))
     inside = os.path.relpath(os.path.realpath(dockerfile), path)
     if inside.startswith("../"):
         name = f".dockerfile.{os.urandom(8).hex()}"
         parameters["dockerfile"] = name
-        return Context(path, dockerfile, {name: _file(dockerfile)})
+        return Context(path, dockerfile, name=name, text=dockerfiles.whole(dockerfile))
     if not os.path.isfile(dockerfile):
-        _file(dockerfile)
+        dockerfiles.whole(dockerfile)
     parameters["dockerfile"] = inside
-    return Context(path, f"{path}/{inside}", {})
+    return Context(path, f"{path}/{inside}")
 
 
 def _default(path: str) -> str:
@@ -196,31 +293,6 @@ def _default(path: str) -> str:
     return (
         small if not os.path.exists(f"{path}/Dockerfile") and os.path.exists(small) else f"{path}/Dockerfile"
     )
-
-
-def _file(path: str) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise CommandError(
-            f"unable to prepare context: unable to evaluate Dockerfile {path}: {reason}"
-        ) from None
-    try:
-        return _read(fd)
-    finally:
-        os.close(fd)
-
-
-def _read(fd: int) -> bytes:
-    parts = []
-    size = 0
-    while data := os.read(fd, 1 << 20):
-        parts.append(data)
-        size += len(data)
-        if size > STDIN_MAX:
-            raise CommandError(f"the Dockerfile has more than {STDIN_MAX} bytes")
-    return b"".join(parts)
 
 
 def _stdin(flags: Flags, parameters: dict[str, Any]) -> Iterable[bytes]:
@@ -238,8 +310,8 @@ def _stdin(flags: Flags, parameters: dict[str, Any]) -> Iterable[bytes]:
     if flags["file"]:
         raise CommandError("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles")
     text = head + b"".join(chunks)
-    if len(text) > STDIN_MAX:
-        raise CommandError(f"the Dockerfile has more than {STDIN_MAX} bytes")
+    if len(text) > dockerfiles.MAX_BYTES:
+        raise CommandError(f"the Dockerfile has more than {dockerfiles.MAX_BYTES} bytes")
     return iter(
         (header(b"Dockerfile", b"0", 0o600, len(text), 0), text, bytes(-len(text) % BLOCK + 2 * BLOCK))
     )
@@ -253,41 +325,3 @@ def _joined(head: bytes, chunks: Iterable[bytes]) -> Iterable[bytes]:
 def _is_archive(head: bytes) -> bool:
     packed = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
     return head.startswith(packed) or head[257:262] == b"ustar"
-
-
-# -- secrets
-
-
-def _secrets(flags: Flags) -> dict[str, str]:
-    """id -> base64 of the value. Raises CommandError."""
-    import binascii
-
-    from onggi.cli.options import csv
-
-    found = {}
-    for text in flags["secret"]:
-        fields = {key.lower(): value for key, _, value in (word.partition("=") for word in csv.fields(text))}
-        unknown = set(fields) - {"id", "src", "source", "env", "type"}
-        if unknown:
-            raise CommandError(f"unexpected key '{min(unknown)}' in '{text}'")
-        name = fields.get("id", "")
-        source = fields.get("src") or fields.get("source") or ""
-        variable = fields.get("env") or (name if fields.get("type") == "env" else "")
-        if not name:
-            raise CommandError(f"secret {text!r} has no id")
-        if not variable and not source and name in os.environ and fields.get("type") != "file":
-            variable = name
-        value = os.fsencode(os.environ.get(variable, "")) if variable else _file(source or name)
-        found[name] = binascii.b2a_base64(value, newline=False).decode()
-    return found
-
-
-def _offer(session: Session, parameters: dict[str, Any], secrets: dict[str, str]) -> None:
-    """Hand secrets over before the build; they stay in the engine's memory."""
-    parameters["buildid"] = os.urandom(16).hex()
-    try:
-        session.engine.post("/build/secrets?buildid=" + parameters["buildid"], secrets)
-    except Refused as error:
-        if error.code == 404:
-            raise CommandError("this engine takes secrets by BuildKit's protocol only") from None
-        raise

@@ -17,6 +17,7 @@ FLAGS = (
     trust.FLAG,
     ("platform", "", "string", "", "Platform of the image, such as linux/arm64"),
     ("quiet", "q", "bool", False, "Do not show the progress"),
+    ("referrers", "", "bool", False, "Also what refers to the image: signatures, attestations"),
 )
 
 
@@ -30,6 +31,13 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     if not flags["all-tags"] and not tag and not flags["quiet"]:
         session.out("Using default tag: latest")
     session.flush()
-    pulling.pull(session, image, platform=flags["platform"], all_tags=flags["all-tags"], quiet=flags["quiet"])
+    pulling.pull(
+        session,
+        image,
+        platform=flags["platform"],
+        all_tags=flags["all-tags"],
+        referrers=flags["referrers"],
+        quiet=flags["quiet"],
+    )
     session.out(reference.full(image, tagged=not flags["all-tags"]))
     return 0

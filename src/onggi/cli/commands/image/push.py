@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from onggi.cli import credentials, progress, reference, trust
 from onggi.cli.errors import CommandError
+from onggi.cli.platforms import platform_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from onggi.cli.flags import Flags
     from onggi.cli.session import Session
 
@@ -15,7 +19,9 @@ ARGUMENTS = (1, 1)
 FLAGS = (
     ("all-tags", "a", "bool", False, "Push every tag of the repository"),
     trust.FLAG,
+    ("platform", "", "string", "", "Only this platform, such as linux/arm64"),
     ("quiet", "q", "bool", False, "Do not show the progress"),
+    ("referrers", "", "bool", False, "Also what is here and refers to the image: signatures, attestations"),
 )
 
 
@@ -34,11 +40,30 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     response = session.engine.open(
         "POST",
         f"/images/{name}/push",
-        {"tag": tag or None},
+        {
+            "tag": tag or None,
+            "platform": platform_json(flags["platform"]),
+            "referrers": "1" if flags["referrers"] else None,
+        },
         headers={"X-Registry-Auth": credentials.header(session, image)},
     )
-    progress.show(session.engine.messages(response), quiet=flags["quiet"])
+    notes: list[str] = []
+    progress.show(
+        session.engine.messages(response), quiet=flags["quiet"], aux=lambda found: notes.extend(_note(found))
+    )
     session.engine.keep(response)
+    for note in notes:
+        session.err(note)
     if flags["quiet"]:
         session.out(reference.full(f"{name}:{tag}" if tag else name, tagged=not flags["all-tags"]))
     return 0
+
+
+def _note(found: dict[str, Any]) -> Iterator[str]:
+    """What the engine says when it did not push the whole index."""
+    if found.get("manifestPushedInsteadOfIndex"):
+        yield (
+            "\n Info -> Not all multiplatform-content is present and only the available single-platform "
+            f"image was pushed\n         {found['originalIndex']['digest']} -> "
+            f"{found['selectedManifest']['digest']}"
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from onggi.cli import human, listing
+import sys
+
+from onggi.cli import human, listing, reference
 from onggi.cli.commands.container import ls as containers
 from onggi.cli.commands.image import ls as images
 from onggi.cli.commands.volume import ls as volumes
@@ -24,9 +26,11 @@ FLAGS = (
 HEADERS = {
     "Active": "ACTIVE", "Reclaimable": "RECLAIMABLE", "Size": "SIZE", "TotalCount": "TOTAL", "Type": "TYPE",
 }  # fmt: skip
+CACHE_COLUMNS = ["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "UsageCount", "Shared"]
 CACHE_HEADERS = {
     "ID": "CACHE ID", "CacheType": "CACHE TYPE", "Size": "SIZE", "CreatedSince": "CREATED",
-    "LastUsedSince": "LAST USED", "UsageCount": "USAGE", "Shared": "SHARED",
+    "LastUsedSince": "LAST USED", "UsageCount": "USAGE", "Shared": "SHARED", "Parent": "PARENT",
+    "Description": "DESCRIPTION", "InUse": "IN USE", "CreatedAt": "CREATED AT", "LastUsedAt": "LAST USED AT",
 }  # fmt: skip
 
 
@@ -69,11 +73,12 @@ class Cached(listing.Row):
     template_type = "*formatter.buildCacheContext"
     fields = tuple(CACHE_HEADERS)
 
-    def __init__(self, found: dict[str, Any]) -> None:
+    def __init__(self, found: dict[str, Any], *, full: bool = False) -> None:
         self._found = found
+        self._full = full
 
     def ID(self) -> str:
-        identifier = str(self._found["ID"])[:12]
+        identifier = str(self._found["ID"])[: None if self._full else 12]
         return identifier + ("*" if self._found.get("InUse") else "")
 
     def CacheType(self) -> str:
@@ -83,17 +88,38 @@ class Cached(listing.Row):
         return human.size(self._found["Size"], 3)
 
     def CreatedSince(self) -> str:
-        return human.ago(human.parse_time(self._found["CreatedAt"])[0])
+        return human.since(self._found["CreatedAt"])
 
     def LastUsedSince(self) -> str:
         used = self._found.get("LastUsedAt")
-        return human.ago(human.parse_time(used)[0]) if used else ""
+        return human.since(used) if used else ""
+
+    def CreatedAt(self) -> str:
+        return _go_time(self._found["CreatedAt"])
+
+    def LastUsedAt(self) -> str:
+        return _go_time(self._found.get("LastUsedAt") or "")
+
+    def Description(self) -> str:
+        return str(self._found.get("Description", ""))
+
+    def Parent(self) -> str:
+        parents = ", ".join(self._found.get("Parents") or [])
+        return parents if self._full else parents[:12]
+
+    def InUse(self) -> str:
+        return str(bool(self._found.get("InUse"))).lower()
 
     def UsageCount(self) -> str:
         return str(self._found["UsageCount"])
 
     def Shared(self) -> str:
         return str(bool(self._found.get("Shared"))).lower()
+
+
+def _go_time(text: str) -> str:
+    """2026-11-26T18:17:58.0797Z as Go prints it."""
+    return f"{text[:10]} {text[11:].rstrip('Z')} +0000 UTC" if text else ""
 
 
 def _lists(found: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +135,7 @@ def _lists(found: dict[str, Any]) -> dict[str, Any]:
         found["BuildCache"] = found["BuildCacheUsage"].get("Items")
     if "ImageUsage" in found:
         found["LayersSize"] = found["ImageUsage"]["TotalSize"]
+        found["ImagesFree"] = found["ImageUsage"]["Reclaimable"]
     return found
 
 
@@ -118,10 +145,55 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
         columns = ["Type", "TotalCount", "Active", "Size", "Reclaimable"]
         listing.show(flags["format"], _summary(found), HEADERS, columns)
         return 0
-    if flags["format"] and not flags["format"].startswith("table"):
-        raise CommandError("the verbose report has one form: --format goes without --verbose")
-    _verbose(session, found)
+    if flags["format"] in ("", "table"):
+        _verbose(session, found)
+    else:
+        _templated(found, flags["format"])
     return 0
+
+
+class Everything:
+    """What --verbose hands to a template: the rows of each kind."""
+
+    template_type = "*formatter.diskUsageContext"
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self._rows: dict[str, list[Any]] = {
+            "Images": _images(found, full=True),
+            "Containers": [_Stopped(item, full=True) for item in found.get("Containers") or []],
+            "Volumes": [volumes.Volume(item) for item in found.get("Volumes") or []],
+            "BuildCache": [Cached(item, full=True) for item in found.get("BuildCache") or []],
+        }
+
+    def lookup(self, name: str) -> list[Any]:
+        """Raises KeyError."""
+        return self._rows[name]
+
+    def as_json(self) -> dict[str, Any]:
+        return {kind: [row.as_json() for row in rows] for kind, rows in self._rows.items()}
+
+
+def _templated(found: dict[str, Any], form: str) -> None:
+    """Without a line's end but the template's own, as Docker's."""
+    from onggi.cli.template import Template, TemplateError
+
+    source = "{{json .}}" if form == "json" else form[5:].strip(" ") if form.startswith("table") else form
+    try:
+        text = Template(source.replace("\\t", "\t").replace("\\n", "\n")).execute(Everything(found))
+    except TemplateError as error:
+        raise CommandError(str(error)) from None
+    sys.stdout.write(text)
+
+
+def _images(found: dict[str, Any], *, full: bool) -> list[images.Image]:
+    """One row for each image, by the first of its names."""
+    listed = []
+    for item in found.get("Images") or []:
+        name, tag = "<none>", "<none>"
+        if names := [word for word in item.get("RepoTags") or [] if word != "<none>:<none>"]:
+            name, tag = reference.split(names[0])
+        listed.append(images.Image(item, name, tag, "", full=full))
+    return listed
 
 
 def _summary(found: dict[str, Any]) -> list[Usage]:
@@ -146,7 +218,7 @@ def _summary(found: dict[str, Any]) -> list[Usage]:
     cache_used = sum(item["Size"] for item in cache if item.get("InUse") and not item.get("Shared"))
     return [
         Usage("Images", len(listed_images), sum(bool(image["Containers"]) for image in listed_images), layers,
-              layers - used, percent=True),
+              found.get("ImagesFree", layers - used), percent=True),
         Usage("Containers", len(listed_containers), len(running), size, size - live, percent=True),
         Usage("Local Volumes", len(listed_volumes), in_use, volume_size, volume_free, percent=True),
         Usage("Build Cache", len(cache), sum(bool(item.get("InUse")) for item in cache), cache_size,
@@ -166,8 +238,7 @@ def _verbose(session: Session, found: dict[str, Any]) -> None:
         "UniqueSize",
         "Containers",
     ]
-    named = images.rows(found.get("Images") or [], full=False, digests=False)
-    listing.show("", named, images.HEADERS, image_columns)
+    listing.show("", _images(found, full=False), images.HEADERS, image_columns)
     session.out("\nContainers space usage:\n")
     rows = [_Stopped(item, full=False) for item in found.get("Containers") or []]
     columns = ["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"]
@@ -182,7 +253,7 @@ def _verbose(session: Session, found: dict[str, Any]) -> None:
     cache = found.get("BuildCache") or []
     total = human.size(sum(item["Size"] for item in cache if not item.get("Shared")))
     session.out(f"\nBuild cache usage: {total}\n")
-    listing.show("", [Cached(item) for item in cache], CACHE_HEADERS, list(CACHE_HEADERS))
+    listing.show("", [Cached(item) for item in cache], CACHE_HEADERS, CACHE_COLUMNS)
 
 
 class _Stopped(containers.Container):

@@ -80,6 +80,15 @@ def _server(found: dict[str, Any]) -> list[str]:
     if plugins.get("Authorization"):
         lines.append("  Authorization: " + " ".join(plugins["Authorization"]))
     lines.append("  Log: " + " ".join(plugins.get("Log") or []))
+    for label, shown in (
+        ("CDI spec directories", found.get("CDISpecDirs") or []),
+        (
+            "Discovered Devices",
+            [f"{one['Source']}: {one['ID']}" for one in found.get("DiscoveredDevices") or []],
+        ),
+    ):
+        if shown:
+            lines += [f" {label}:", *(f"  {each}" for each in shown)]
     lines.append(f" Swarm: {(found.get('Swarm') or {}).get('LocalNodeState', 'inactive')}")
     if found.get("Runtimes"):
         lines.append(" Runtimes: " + " ".join(sorted(found["Runtimes"])))

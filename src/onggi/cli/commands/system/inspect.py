@@ -1,4 +1,4 @@
-"""Show everything about objects of any kind: containers, images, networks, volumes."""
+"""Show everything about objects of any kind: containers, images, networks, volumes, secrets."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ _PATHS = {
     "network": "/networks/{}",
     "volume": "/volumes/{}",
 }
-_SWARM = ("config", "node", "plugin", "secret", "service", "task")
+_BY_TYPE = {"config": "/configs/{}", "secret": "/secrets/{}"}  # found where the type says so, as by Docker's
+_SWARM = ("node", "plugin", "service", "task")
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
     kind = flags["type"]
-    if "type" in flags.given and kind not in _PATHS:
-        known = ", ".join(f'"{name}"' for name in sorted((*_PATHS, *_SWARM)))
+    paths = {**_PATHS, **_BY_TYPE}
+    if "type" in flags.given and kind not in paths:
+        known = ", ".join(f'"{name}"' for name in sorted((*paths, *_SWARM)))
         if kind in _SWARM:
             raise CommandError(f'type "{kind}": this command has no objects of that type')
         if not kind:
@@ -40,7 +42,7 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
         for each in [kind] if kind else list(_PATHS):
             size = flags["size"] or None if each == "container" else None
             try:
-                return session.engine.get_text(_PATHS[each].format(name), size=size)
+                return session.engine.get_text(paths[each].format(name), size=size)
             except Refused as error:
                 if kind or error.code not in (400, 404):
                     raise

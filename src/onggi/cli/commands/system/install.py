@@ -1,10 +1,16 @@
 """Install the engine as a service of this machine: systemd units, the group, the launcher.
 
     PREFIX/etc/systemd/system/onggi.service, onggi.socket      PREFIX/usr/local/bin/onggi
+    --as-docker: docker.socket beside them                     PREFIX/usr/local/bin/docker -> onggi
+
+With --as-docker the engine is where other programs look for Docker: /run/docker.sock (which /var/run leads
+to) for the group docker, `docker.service` as another name of the service, and `docker` as another name of the
+command where there is no Docker client. A Docker that lives here is never touched: as_docker.py looks for it
+first.
 
 Without --prefix the units are enabled and the socket is started where systemd runs: the engine comes with the
 first client, and at boot, when containers with a restart policy are waiting for it. Every file is written
-under another name and renamed. The commit point is the launcher, which comes last.
+under another name and renamed. The commit point is the launcher; the name docker comes after it.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ from __future__ import annotations
 import os
 import sys
 
+from onggi.cli.commands.system import as_docker
 from onggi.cli.errors import CommandError
 
 TYPE_CHECKING = False
@@ -22,12 +29,17 @@ if TYPE_CHECKING:
 USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
+    ("as-docker", "", "bool", False, "Be found where other programs look for Docker"),
     ("group", "", "string", "onggi", "Group that may use the socket"),
     ("prefix", "", "string", "", "Write below this directory, and change nothing of the running system"),
+    ("user", "", "bool", False, "A service of this user's own (rootless); needs no root"),
 )
 SERVICE = "etc/systemd/system/onggi.service"
 SOCKET = "etc/systemd/system/onggi.socket"
 LAUNCHER = "usr/local/bin/onggi"
+DOCKER_SOCKET = "etc/systemd/system/docker.socket"
+DOCKER_LINK = "usr/local/bin/docker"
+DOCKER_GROUP = "docker"
 
 SERVICE_TEXT = """\
 [Unit]
@@ -35,11 +47,12 @@ Description=Onggi container engine
 Documentation=man:systemd.service(5)
 After=network-online.target local-fs.target
 Wants=network-online.target
-Requires=onggi.socket
+Requires={sockets}
 
 [Service]
 Type=notify
 NotifyAccess=all
+Sockets={sockets}
 ExecStart=/usr/local/bin/onggi daemon -H fd://
 KillMode=process
 Delegate=yes
@@ -50,13 +63,14 @@ OOMScoreAdjust=-500
 
 [Install]
 WantedBy=multi-user.target
-"""
+{alias}"""
 SOCKET_TEXT = """\
 [Unit]
 Description=Onggi container engine's API
 
 [Socket]
-ListenStream=/run/onggi/onggi.sock
+ListenStream={path}
+Service=onggi.service
 SocketMode=0660
 SocketUser=root
 SocketGroup={group}
@@ -68,31 +82,79 @@ WantedBy=sockets.target
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
+    if flags["user"]:
+        if flags.given - {"user"}:
+            raise CommandError("--user goes with no other flag")
+        from onggi.cli.commands.system import user_units
+
+        user_units.add(session)
+        return 0
     prefix = check(flags["prefix"], "install")
     group = flags["group"]
     if not group or not all(letter.isalnum() or letter in "_-" for letter in group):
         raise CommandError(f'invalid group name: "{group}"')
+    docker = flags["as-docker"] or as_docker.is_ours(f"{prefix}/{DOCKER_SOCKET}")  # again: it stays so
+    if docker:
+        as_docker.refuse_real_docker(prefix)
     if not prefix:
-        _make_group(session, group)
-    for path, text, mode in (
-        (SERVICE, SERVICE_TEXT, 0o644),
-        (SOCKET, SOCKET_TEXT.format(group=group), 0o644),
-        (LAUNCHER, launcher_text(), 0o755),
-    ):
-        _write(f"{prefix}/{path}", text, mode)
+        for name in {group, DOCKER_GROUP} if docker else {group}:
+            _make_group(session, name)
+    for path, text, mode in _files(group, docker=docker):
+        write(f"{prefix}/{path}", text, mode)
         session.out(f"wrote {prefix}/{path}")
+    if docker:
+        as_docker.link(session, prefix)
     if not prefix and systemd_runs():
-        call(session, ["systemctl", "daemon-reload"])
-        call(session, ["systemctl", "enable", "onggi.service", "onggi.socket"])  # restart policies, at boot
-        call(session, ["systemctl", "start", "onggi.socket"])
+        _enable(session, ["onggi.socket", "docker.socket"] if docker else ["onggi.socket"])
+    elif docker and not prefix:
+        session.out(f"systemd does not run here: {as_docker.BY_HAND}")
     return 0
+
+
+def _enable(session: Session, sockets: list[str]) -> None:
+    """Enabled is the service, too, for restart policies at boot. A new socket cannot be started under a
+    service that runs: that one is started again, which no container notices (KillMode=process).
+    """
+    call(session, ["systemctl", "daemon-reload"])
+    call(session, ["systemctl", "enable", "onggi.service", *sockets])
+    new = [unit for unit in sockets if not _is_active(unit)]
+    restart = bool(new) and _is_active("onggi.service")
+    if restart:
+        call(session, ["systemctl", "stop", "onggi.service"])
+    call(session, ["systemctl", "start", *sockets])
+    if restart:
+        call(session, ["systemctl", "start", "onggi.service"])
+
+
+def _is_active(unit: str) -> bool:
+    command = ["systemctl", "is-active", "--quiet", unit]
+    try:
+        pid = os.posix_spawnp(command[0], command, os.environ)
+    except OSError as error:
+        raise CommandError(f"{command[0]}: {error.strerror}") from None
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _files(group: str, *, docker: bool) -> list[tuple[str, str, int]]:
+    """(path below the prefix, text, mode), the commit point last."""
+    sockets = "onggi.socket docker.socket" if docker else "onggi.socket"
+    service = SERVICE_TEXT.format(sockets=sockets, alias="Alias=docker.service\n" if docker else "")
+    found = [
+        (SERVICE, service, 0o644),
+        (SOCKET, SOCKET_TEXT.format(path="/run/onggi/onggi.sock", group=group), 0o644),
+    ]
+    if docker:
+        text = SOCKET_TEXT.format(path="/run/docker.sock", group=DOCKER_GROUP)
+        found.append((DOCKER_SOCKET, text, 0o644))
+    return [*found, (LAUNCHER, launcher_text(), 0o755)]
 
 
 def check(prefix: str, verb: str) -> str:
     """The prefix without its last slash. Raises CommandError without root."""
     if not prefix and os.getuid() != 0:
         raise CommandError(
-            f"onggi system {verb}: only root can change this machine's services; use --prefix DIR or sudo"
+            f"onggi system {verb}: only root can change this machine's services; use sudo, --prefix DIR, or "
+            "--user for an engine of your own"
         )
     return prefix.rstrip("/")
 
@@ -138,7 +200,8 @@ def _make_group(session: Session, group: str) -> None:
     session.out(f"added group {group}")
 
 
-def _write(path: str, text: str, mode: int) -> None:
+def write(path: str, text: str, mode: int) -> None:
+    """Beside its place, then renamed. Raises CommandError."""
     partial = f"{path}.{os.getpid()}.partial"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)

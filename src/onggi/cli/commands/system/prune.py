@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onggi.cli import human
+from onggi.cli import dry_run, human
 from onggi.cli.engine import filters
 from onggi.cli.errors import CommandError, Refused
 
@@ -17,6 +17,7 @@ USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
     ("all", "a", "bool", False, "All images that no container uses, not only those without a name"),
+    dry_run.ROW,
     ("filter", "", "filter", None, 'Only those that fit (such as "label=x")'),
     ("force", "f", "bool", False, "Do not ask"),
     ("volumes", "", "bool", False, "Nameless volumes too"),
@@ -27,6 +28,8 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     wanted = flags["filter"]
     if flags["volumes"] and any(word.startswith("until=") for word in wanted):
         raise CommandError('ERROR: The "until" filter is not supported with "--volumes"')
+    if flags["dry-run"]:
+        return _plan(session, flags)
     if not flags["force"] and not session.confirm(_warning(flags)):
         return 0
     total = _containers(session, wanted) + _networks(session, wanted)
@@ -37,6 +40,35 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     total += _cache(session, wanted, every=flags["all"])
     session.out("Total reclaimed space: " + human.size(total))
     return 0
+
+
+def _plan(session: Session, flags: Flags) -> int:
+    answer = dry_run.plan(
+        session,
+        "/system/prune",
+        all=flags["all"] or None,
+        volumes=flags["volumes"] or None,
+        filters=filters(flags["filter"]),
+    )
+    for what, title in (
+        ("ContainersDeleted", "containers"),
+        ("NetworksDeleted", "networks"),
+        ("VolumesDeleted", "volumes"),
+        ("ImagesDeleted", "images"),
+        ("CachesDeleted", "build cache objects"),
+    ):
+        found = answer[what] if what != "ImagesDeleted" else _image_lines(answer[what])
+        if found:
+            session.out(f"Would delete {title}:\n" + "\n".join(found) + "\n")
+    session.out("Total reclaimable space: " + human.size(answer["SpaceReclaimed"]))
+    return 0
+
+
+def _image_lines(items: list[dict[str, str]]) -> list[str]:
+    return [
+        f"untagged: {item['Untagged']}" if item.get("Untagged") else f"deleted: {item['Deleted']}"
+        for item in items
+    ]
 
 
 def _warning(flags: Flags) -> str:
@@ -76,10 +108,7 @@ def _networks(session: Session, wanted: list[str]) -> int:
 def _images(session: Session, wanted: list[str], *, every: bool) -> int:
     chosen = [*wanted, f"dangling={'false' if every else 'true'}"]
     answer = session.engine.post("/images/prune", filters=filters(chosen))
-    removed = [
-        f"untagged: {item['Untagged']}" if item.get("Untagged") else f"deleted: {item['Deleted']}"
-        for item in answer.get("ImagesDeleted") or []
-    ]
+    removed = _image_lines(answer.get("ImagesDeleted") or [])
     return _report(session, "Deleted Images:", removed, answer)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 USAGE = ""
 ARGUMENTS = (0, 0)
 FLAGS = (
+    ("cluster", "", "bool", False, "Only volumes of a cluster, with what concerns it"),
     ("filter", "f", "filter", None, 'Only those that fit (such as "dangling=true")'),
     ("format", "", "string", "", "How to print: table, 'table TEMPLATE', json, or a Go template"),
     ("quiet", "q", "bool", False, "Only names"),
@@ -69,33 +70,40 @@ class Volume(listing.Row):
         usage = self._found.get("UsageData")
         return human.size(usage["Size"]) if usage else "N/A"
 
-    def _not_of_a_cluster(self) -> str:
-        return "N/A"
+    def Group(self) -> str:
+        return self._in_cluster("Group")
 
-    Availability = Group = Status = _not_of_a_cluster
+    def Availability(self) -> str:
+        return self._in_cluster("Availability")
+
+    def _in_cluster(self, name: str) -> str:
+        cluster = self._found.get("ClusterVolume")
+        return str(cluster["Spec"].get(name) or "") if cluster else "N/A"
+
+    def Status(self) -> str:
+        cluster = self._found.get("ClusterVolume")
+        if not cluster:
+            return "N/A"
+        if not (cluster.get("Info") or {}).get("VolumeID"):
+            return "pending creation"
+        nodes = len(cluster.get("PublishStatus") or [])
+        return f"in use ({nodes} node{'s' if nodes > 1 else ''})" if nodes else "created"
 
 
 def run(session: Session, flags: Flags, args: list[str]) -> int:
     answer = session.engine.get("/volumes", filters=filters(flags["filter"]))
     for warning in answer.get("Warnings") or []:
         session.err(f"WARNING: {warning}")
-    rows = sorted(
-        (Volume(item) for item in answer.get("Volumes") or []), key=lambda row: _natural(row.Name())
-    )
-    if flags["quiet"] and not flags["format"]:
+    found = [
+        item for item in answer.get("Volumes") or [] if item.get("ClusterVolume") or not flags["cluster"]
+    ]
+    rows = sorted((Volume(item) for item in found), key=lambda row: listing.natural(row.Name()))
+    if flags["quiet"] and (flags["cluster"] or not flags["format"]):
         sys.stdout.write("".join(row.Name() + "\n" for row in rows))
+        return 0
+    if flags["cluster"]:  # Docker's client overrules --format then
+        columns = "table {{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}"
+        listing.show(columns, rows, HEADERS, [], "")
         return 0
     listing.show(flags["format"], rows, HEADERS, ["Driver", "Name"], "name: {{.Name}}\ndriver: {{.Driver}}\n")
     return 0
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Numbers inside names by their value."""
-    parts: list[tuple[int, int, str]] = []
-    word = ""
-    for letter in name + "\0":
-        if word and (letter == "\0" or letter.isdigit() != word[-1].isdigit()):
-            parts.append((0, int(word), "") if word.isdigit() else (1, 0, word))
-            word = ""
-        word += letter
-    return parts

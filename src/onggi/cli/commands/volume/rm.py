@@ -18,7 +18,7 @@ FLAGS = (("force", "f", "bool", False, "A volume that is not there is no failure
 def run(session: Session, flags: Flags, args: list[str]) -> int:
     def remove(name: str) -> None:
         if not name:
-            raise CommandError("invalid volume name: value is empty")
+            raise CommandError("invalid volume name or ID: value is empty")
         try:
             session.engine.delete(f"/volumes/{name}", force=True if flags["force"] else None)
         except Refused as error:

@@ -98,7 +98,9 @@ def _make(engine: Engine, container_id: str) -> Callable[[], None]:
 def _new_snapshot(engine: Engine, record: ContainerRecord, top: str) -> Callable[[], None]:
     def mend() -> None:
         if _here(engine, record.id) and not engine.snapshots.exists(record.snapshot):
-            engine.snapshots.create(record.snapshot, top, "container")
+            engine.snapshots.create(
+                record.snapshot, top, "container", project=engine.quotas.project(record.id)
+            )
 
     return mend
 

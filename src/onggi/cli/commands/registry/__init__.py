@@ -1,0 +1,1 @@
+"""Commands: one file each, its flag table as data, `run(session, flags, args) -> exit status`."""

@@ -1,0 +1,1 @@
+"""Who may do what through the API: callers, the policy file, the audit log."""

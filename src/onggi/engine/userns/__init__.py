@@ -1,0 +1,1 @@
+"""User namespaces of containers: which ids of the host stand for a container's ids (user_namespaces(7))."""

@@ -1,0 +1,328 @@
+"""Ports that the relay carries: [::1], and every port of an engine whose ports obey the host's firewall."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import engines, wires
+from tests.engines import BUSYBOX, Engine
+from tests.wires import CLIENT, HOST, Wire, elsewhere, inside, within
+
+pytestmark = pytest.mark.root
+SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
+HOST6, CLIENT6 = "2001:db8::1", "2001:db8::2"
+DROP = "add rule inet theirs input iifname wire0 tcp dport 8080 drop"
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    found = Wire()
+    found.on_host("ip", "addr", "add", f"{HOST6}/64", "dev", "wire0", "nodad")
+    enter = ["nsenter", "-t", str(found.holders[1].pid), "-n"]
+    subprocess.run([*enter, "ip", "addr", "add", f"{CLIENT6}/64", "dev", "wire1", "nodad"], check=True)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def obedient(tmp_path: Path, wire: Wire) -> Iterator[Engine]:
+    wire.on_host("nft", "add table inet theirs")
+    wire.on_host("nft", "add chain inet theirs input { type filter hook input priority 0 ; policy accept ; }")
+    with engines.running(wires.engine_on(wire, tmp_path, "--publish-policy=host-firewall")) as found:
+        yield found
+
+
+def serve(engine: Engine, *flags: str, name: str = "web") -> None:
+    engine.docker("run", "-d", "--name", name, *flags, BUSYBOX, "sh", "-c", SERVE)
+
+
+def relay_pid(engine: Engine) -> int:
+    for pid in engines.processes(engine):
+        if b"network.relay.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    return 0
+
+
+def free(wire: Wire, family: int, port: int) -> bool:
+    """Can another program of the host bind the port?"""
+
+    def work() -> bool:
+        with socket.socket(family) as mine:
+            mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+            try:
+                mine.bind(("", port))
+                mine.listen()
+            except OSError:
+                return False
+            return True
+
+    return elsewhere(wire.host_pid, work)
+
+
+def test_ipv6_ports_are_reached_from_outside_from_here_and_by_localhost(engine: Engine, wire: Wire) -> None:
+    engine.docker("network", "create", "--ipv6", "six")
+    serve(engine, "--network", "six", "-p", "8080:80")
+    ports = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Ports"]["80/tcp"]
+    assert {(one["HostIp"], one["HostPort"]) for one in ports} == {("0.0.0.0", "8080"), ("::", "8080")}
+    within(5, lambda: wire.fetch(HOST6, 8080) == "hello")
+    assert CLIENT6 in engine.docker("exec", "web", "netstat", "-tn")
+    for address in ("::1", "127.0.0.1", HOST, HOST6):
+        assert wire.fetch(address, 8080, at=0) == "hello", address
+    gateway = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["six"]["IPv6Gateway"]
+    page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {gateway} 8080"
+    assert "hello" in engine.docker("exec", "web", "sh", "-c", page)
+    status = Path(f"/proc/{relay_pid(engine)}/status").read_text()
+    assert "Uid:\t65534\t65534" in status
+    assert "CapEff:\t0000000000000000" in status
+    engine.docker("rm", "-f", "web")
+    assert free(wire, socket.AF_INET6, 8080)
+
+
+def test_a_port_of_localhost_alone_by_ipv6(engine: Engine, wire: Wire) -> None:
+    engine.docker("network", "create", "--ipv6", "six")
+    serve(engine, "--network", "six", "-p", "[::1]:8080:80")
+    within(5, lambda: wire.fetch("::1", 8080, at=0) == "hello")
+    assert wire.fetch(HOST6, 8080, timeout=1) == ""
+    assert wire.fetch("127.0.0.1", 8080, at=0, timeout=1) == ""
+
+
+def test_ports_obey_the_rules_of_input(obedient: Engine, wire: Wire) -> None:
+    serve(obedient, "-p", "8080:80")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    wire.on_host("nft", DROP)
+    assert wire.fetch(HOST, 8080, timeout=1) == ""
+    assert wire.fetch("127.0.0.1", 8080, at=0) == "hello"
+    bridge = obedient.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["bridge"]
+    page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {bridge['Gateway']} 8080"
+    assert "hello" in obedient.docker("exec", "web", "sh", "-c", page)
+    wire.on_host("nft", "flush chain inet theirs input")
+    assert wire.fetch(HOST, 8080) == "hello"
+    # What it costs: the container sees the host's address in its network, not the client's.
+    connected = obedient.docker("exec", "web", "netstat", "-tn")
+    assert CLIENT not in connected
+    obedient.docker("rm", "-f", "web")
+    assert free(wire, socket.AF_INET, 8080)
+    assert wire.fetch(HOST, 8080, timeout=1) == ""
+
+
+def test_nat_is_the_default_and_goes_past_input(engine: Engine, wire: Wire) -> None:
+    """As with Docker, the surprise that the policy is for."""
+    wire.on_host("nft", "add table inet theirs")
+    wire.on_host("nft", "add chain inet theirs input { type filter hook input priority 0 ; policy accept ; }")
+    wire.on_host("nft", DROP)
+    serve(engine, "-p", "8080:80")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+
+
+def test_ranges_random_ports_and_ipv6_obey_too(obedient: Engine, wire: Wire) -> None:
+    obedient.docker("network", "create", "--ipv6", "six")
+    serve(obedient, "--network", "six", "-p", "8080-8081:80-81", "-p", "80")
+    within(5, lambda: wire.fetch(HOST6, 8080) == "hello")
+    ports = obedient.api("GET", "/containers/web/json")["NetworkSettings"]["Ports"]["80/tcp"]
+    chosen = int(next(one["HostPort"] for one in ports if one["HostPort"] != "8080"))
+    assert wire.fetch(HOST, chosen) == "hello"
+    wire.on_host("nft", DROP)
+    assert wire.fetch(HOST6, 8080, timeout=1) == ""
+    assert wire.fetch(HOST, chosen) == "hello"
+    obedient.docker("rm", "-f", "web")
+    assert free(wire, socket.AF_INET, 8081)
+
+
+def test_udp_answers_from_the_address_that_was_asked(obedient: Engine, wire: Wire) -> None:
+    wire.on_host("ip", "addr", "add", "198.51.100.9/24", "dev", "wire0")
+    obedient.docker("run", "-d", "--name", "udp", "-p", "5353:53/udp", BUSYBOX, "sleep", "1000")
+    with wires.udp_echo(obedient.api("GET", "/containers/udp/json")["State"]["Pid"], 53):
+        within(10, lambda: ask_udp(wire, "198.51.100.9", 5353) == b"ping")
+        wire.on_host("nft", "add rule inet theirs input udp dport 5353 drop")
+        assert ask_udp(wire, "198.51.100.9", 5353) == b""
+
+
+def test_a_udp_flow_follows_the_port_from_container_to_container(engine: Engine, wire: Wire) -> None:
+    """One client that never is silent and keeps its source port: before, during and after a container."""
+    answers: list[bytes] = []
+    stop = threading.Event()
+
+    def client() -> None:
+        with inside(wire.holders[1].pid), socket.socket(type=socket.SOCK_DGRAM) as mine:
+            mine.settimeout(0.1)
+            mine.connect((HOST, 5353))
+            while not stop.is_set():
+                try:
+                    mine.send(b"ping")
+                    answers.append(mine.recv(100))
+                except OSError:
+                    answers.append(b"")
+
+    asking = threading.Thread(target=client)
+    asking.start()
+    try:
+        for name in (b"first", b"second"):
+            flags = ["--name", name.decode(), "-p", "5353:53/udp"]
+            engine.docker("run", "-d", *flags, BUSYBOX, "sleep", "1000")
+            pid = engine.api("GET", f"/containers/{name.decode()}/json")["State"]["Pid"]
+            with wires.udp_echo(pid, 53, name):
+                within(5, lambda name=name: name in answers[-2:])  # type: ignore[misc]
+            engine.docker("rm", "-f", name.decode())
+    finally:
+        stop.set()
+        asking.join()
+
+
+def ask_udp(wire: Wire, address: str, port: int) -> bytes:
+    """The answer, if it comes from the address that was asked: the socket is connected."""
+
+    def work() -> bytes:
+        with socket.socket(type=socket.SOCK_DGRAM) as mine:
+            mine.settimeout(0.5)
+            mine.connect((address, port))
+            try:
+                mine.send(b"ping")
+                return mine.recv(100)
+            except OSError:
+                return b""
+
+    return elsewhere(wire.holders[1].pid, work)
+
+
+def test_the_relay_outlives_the_engine_and_the_next_engine_takes_it_up(obedient: Engine, wire: Wire) -> None:
+    serve(obedient, "-p", "8080:80")
+    serve(obedient, "-p", "8082:80", name="second")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello" and wire.fetch(HOST, 8082) == "hello")
+    pid = relay_pid(obedient)
+    obedient.kill()
+    assert wire.fetch(HOST, 8080) == "hello"
+    obedient.start()
+    assert relay_pid(obedient) == pid
+    assert wire.fetch(HOST, 8080) == "hello"
+    busy = obedient.run("docker", "run", "--rm", "-p", "8080:80", BUSYBOX, "true", check=False)
+    assert "port is already allocated" in busy.stderr
+    obedient.docker("restart", "-t", "0", "second")
+    within(5, lambda: wire.fetch(HOST, 8082) == "hello")
+    obedient.docker("rm", "-f", "second")
+    assert free(wire, socket.AF_INET, 8082)
+    assert wire.fetch(HOST, 8080) == "hello"
+    os.kill(pid, signal.SIGKILL)
+    within(6, lambda: wire.fetch(HOST, 8080) == "hello")
+    assert "relay process was gone" in obedient.log
+    obedient.docker("rm", "-f", "web")
+    assert free(wire, socket.AF_INET, 8080)
+
+
+def test_without_iptables_the_relay_leads(tmp_path: Path, wire: Wire) -> None:
+    with engines.running(wires.engine_on(wire, tmp_path, "--iptables=false")) as engine:
+        serve(engine, "-p", "8080:80")
+        within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+        assert "onggi" not in wire.on_host("nft", "list", "tables")
+
+
+def test_a_large_transfer_and_a_half_closed_connection(obedient: Engine, wire: Wire) -> None:
+    """Both ends arrive: what is sent after the other side's end, and every byte of 64 MB."""
+    script = "exec nc -l -p 80 -e sh -c 'wc -c'"
+    obedient.docker("run", "-d", "--name", "count", "-p", "8080:80", BUSYBOX, "sh", "-c", script)
+    listening = "exec", "count", "netstat", "-tln"
+    within(5, lambda: ":80 " in obedient.docker(*listening))
+
+    def work() -> bytes:
+        with socket.create_connection((HOST, 8080), timeout=30) as peer:
+            for _ in range(64):
+                peer.sendall(bytes(1 << 20))
+            peer.shutdown(socket.SHUT_WR)
+            return peer.recv(100)
+
+    assert elsewhere(wire.holders[1].pid, work) == b"%d\n" % (64 << 20)
+
+
+def test_a_policy_that_is_none_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(engines.ONGGI), "daemon", "--validate", "--publish-policy=ufw"], capture_output=True, text=True
+    )
+    assert done.returncode
+    assert 'invalid publish policy: ufw: "nat" or "host-firewall"' in done.stderr
+
+
+UFW = (
+    "mount --make-rprivate /; mount --bind {0}/ufw /etc/ufw; mount --bind {0}/default /etc/default; "
+    "exec ufw {1}"
+)
+
+
+@pytest.fixture
+def ufw(tmp_path: Path, wire: Wire) -> Callable[[str], str]:
+    """ufw(8) on the host of the wire, with a configuration of its own."""
+    if shutil.which("ufw") is None:
+        pytest.skip("needs Debian's ufw")
+    own = tmp_path / "firewall"
+    shutil.copytree("/etc/ufw", own / "ufw", symlinks=True)
+    shutil.copytree("/etc/default", own / "default", symlinks=True)
+    return lambda words: wire.on_host("unshare", "-m", "sh", "-c", UFW.format(own, words))
+
+
+def test_ufw_rules_a_port_of_an_obedient_engine(
+    obedient: Engine, wire: Wire, ufw: Callable[[str], str]
+) -> None:
+    ufw("--force enable")
+    assert "Default: deny (incoming)" in ufw("status verbose")
+    obedient.docker("network", "create", "--ipv6", "six")
+    serve(obedient, "--network", "six", "-p", "8080:80")
+    within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
+    for address in (HOST, HOST6):
+        assert wire.fetch(address, 8080, timeout=1) == "", address
+    ufw("allow 8080/tcp")
+    for address in (HOST, HOST6):
+        assert wire.fetch(address, 8080) == "hello", address
+    ufw("--force delete allow 8080/tcp")
+    assert wire.fetch(HOST, 8080, timeout=1) == ""
+    ufw(f"allow from {CLIENT} to any port 8080 proto tcp")
+    assert wire.fetch(HOST, 8080) == "hello"
+
+
+def test_beside_ufw_docker_s_policy_passes_and_containers_reach_the_world(
+    engine: Engine, wire: Wire, ufw: Callable[[str], str]
+) -> None:
+    """ufw's chains drop what is routed, too: what ours lets through passes them."""
+    ufw("--force enable")
+    serve(engine, "-p", "8080:80")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    with inside(wire.holders[1].pid), socket.create_server((CLIENT, 9000)) as listener:
+        page = f"echo | timeout 3 nc -w 2 {CLIENT} 9000"
+        asking = threading.Thread(target=lambda: engine.docker("exec", "web", "sh", "-c", page))
+        asking.start()
+        listener.settimeout(10)
+        peer, _ = listener.accept()
+        peer.close()
+        asking.join()
+    ufw("reload")
+    within(5, lambda: wire.fetch(HOST, 8080, timeout=1) == "hello")
+
+
+@pytest.mark.parametrize("point", ["network.reserved", "network.opened", "network.shut"])
+def test_a_kill_in_mid_publishing_leaves_no_port_behind(obedient: Engine, wire: Wire, point: str) -> None:
+    """The relay goes on with those of running containers and lets go of the port that was cut off."""
+    serve(obedient, "-p", "8080:80", name="stays")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    obedient.docker("create", "--name", "web", "-p", "8081:80", BUSYBOX, "sh", "-c", SERVE)
+    if point == "network.shut":
+        obedient.docker("start", "web")
+    obedient.stop()
+    obedient.start(failpoint=f"{point}=kill")
+    verb = ["rm", "-f"] if point == "network.shut" else ["start"]
+    obedient.run("docker", *verb, "web", check=False)
+    assert obedient.process is not None
+    obedient.process.wait(10)
+    obedient.kill()
+    assert wire.fetch(HOST, 8080) == "hello"
+    obedient.start()
+    within(5, lambda: free(wire, socket.AF_INET, 8081))
+    assert wire.fetch(HOST, 8080) == "hello"
+    obedient.run("docker", "rm", "-f", "web", check=False)
+    serve(obedient, "-p", "8081:80", name="next")
+    within(5, lambda: wire.fetch(HOST, 8081) == "hello")
