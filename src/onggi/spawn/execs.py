@@ -70,7 +70,7 @@ class Exec:
         try:
             self._shim.launch(self._order, self._launched)
         except OSError:
-            self._give_back()
+            self.streams.abandon()
             raise
         self._shim.execs[self.id] = self
 
@@ -78,7 +78,7 @@ class Exec:
         self.failure = launcher.failure
         if self.failure is not None:
             del self._shim.execs[self.id]
-            self._give_back()
+            self.streams.abandon()
             self._on_start()
             return
         self.started_at = time.time_ns()
@@ -90,12 +90,6 @@ class Exec:
         self.streams.running(launcher.ends)
         if self._shim.status != "running":
             self.kill()  # it came too late to be killed with the others
-
-    def _give_back(self) -> None:
-        for client in self.streams.clients:
-            client.drop()
-        self.streams.clients.clear()
-        self.streams.abandon()
 
     def facts(self) -> dict[str, Any]:
         """What a daemon that comes later is told of it."""

@@ -207,13 +207,14 @@ class Streams:
             client.finish("finished")
 
     def abandon(self) -> None:
-        """The process was never started; clients see the end."""
+        """The process was never started: connections go back to the daemon, which may say why."""
         self._ended = True
         if self.log is not None:
             self.log.finish()
             self.log = None
-        for client in self.clients.copy():
-            client.finish("finished")
+        for client in self.clients:
+            client.drop()
+        self.clients.clear()
 
     # --- input -------------------------------------------------------------------------------
 

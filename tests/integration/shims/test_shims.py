@@ -128,6 +128,20 @@ async def test_a_failed_start_names_the_step_and_ends_the_shim(zygote: Zygote) -
     assert zygote.shims() == []
 
 
+async def test_the_reason_of_a_failed_start_still_goes_to_its_client(zygote: Zygote) -> None:
+    shim = await zygote.spawn("c")
+    mine, theirs = socket.socketpair()
+    attached = await shim.attach(theirs, b"", AttachOptions(stdin=True))
+    with pytest.raises(plans.StepFailed):
+        await shim.start(plan_of("nonesuch"), Stdio(stdin=True))
+    await shim.ended  # the shim has let go of the connection, and has not ended it
+    theirs.send(b"nonesuch: no such file\n")
+    theirs.close()
+    assert await received(mine) == b"nonesuch: no such file\n"
+    assert await attached.ended == "closed"
+    mine.close()
+
+
 async def test_clients_get_every_byte_and_half_close_ends_stdin(zygote: Zygote) -> None:
     shim = await zygote.spawn("c")
     mine, theirs = socket.socketpair()
