@@ -1,7 +1,7 @@
 """What a container changed: Docker's `diff`, kinds and paths, in the order of the paths.
 
     overlay_changes(upper_fd, lower_fds)    an upper directory against the layers below it, nearest first
-    tree_changes(new_fd, old_fd)            two whole trees (native snapshots)
+    tree_changes(new_fd, old_fds)           a whole tree against what others show together (native snapshots)
 
 A directory is reported as changed when something in it was added or removed, or its own facts differ. A
 directory that an overlay upper makes opaque is compared with what it hides: the answer is the difference
@@ -54,9 +54,12 @@ def overlay_changes(upper_fd: int, lower_fds: list[int]) -> list[Change]:
     return _walk(upper_fd, lower_fds, _overlay_directory)
 
 
-def tree_changes(new_fd: int, old_fd: int) -> list[Change]:
-    """The differences between two trees: the new one may be in use, the old one not. Raises OSError."""
-    return _walk(new_fd, [old_fd], _tree_directory)
+def tree_changes(new_fd: int, old_fds: list[int]) -> list[Change]:
+    """The differences of a tree to what others show, nearest first: it may be in use, they are not.
+
+    Raises OSError.
+    """
+    return _walk(new_fd, old_fds, _tree_directory)
 
 
 def _walk(root_fd: int, lower_fds: list[int], compare: Compare) -> list[Change]:

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 from onggi import failpoints
 from onggi.errors import Corrupt, NoSuchImage
@@ -44,11 +45,12 @@ def commit(
     message: str = "",
     created_by: str = "",
     changes: list[str] | None = None,
+    over: str = "",
 ) -> str:
     """An image out of the active snapshot `key` on top of image `parent_id`; returns its id.
 
-    `name` is canonical or empty. Raises NoSuchImage when the parent was removed by force meanwhile (its
-    layers' blobs are gone with it), InvalidParameter, NoSpace, Corrupt.
+    `name` is canonical or empty, `over` as in `pack_snapshot`. Raises NoSuchImage when the parent was
+    removed by force meanwhile (its layers' blobs are gone with it), InvalidParameter, NoSpace, Corrupt.
     """
     config = instructions.apply(config, changes or [])
     parent = images.get(parent_id) if parent_id else None
@@ -57,7 +59,7 @@ def commit(
     below = parent.document if parent else documents.Image(rootfs=documents.RootFS())
     host = platforms.host()
     with Staging(images) as staging:
-        blob = staging.blob(packed(lambda pipe: pack_snapshot(images, key, pipe)), "")
+        blob = staging.blob(packed(lambda pipe: pack_snapshot(images, key, pipe, over=over)), "")
         failpoints.hit("commit.packed")
         now = timestamp.text(time.time_ns())
         step = documents.History(
@@ -120,17 +122,22 @@ def pack_tree(directory: str, pipe: Pipe) -> None:
         os.close(fd)
 
 
-def pack_snapshot(images: Images, key: str, sink: Sink, *, latest_ns: int | None = None) -> Packed:
-    """What a snapshot, active or committed, adds to those below it, as a layer. Raises OSError, System."""
-    fd = os.open(images.snapshots.tree(key), OPEN)
-    try:
-        lowers = images.snapshots.lowers(key)
+def pack_snapshot(
+    images: Images, key: str, sink: Sink, *, latest_ns: int | None = None, over: str = ""
+) -> Packed:
+    """What a snapshot, active or committed, adds to those below it, as a layer. `over` is a directory of
+    which a snapshot that is a copy has everything, and its parent need not. Raises OSError, System.
+    """
+    lowers = images.snapshots.lowers(key)
+    with ExitStack() as stack:
+
+        def opened(path: str) -> int:
+            fd = os.open(path, OPEN)
+            stack.callback(os.close, fd)
+            return fd
+
+        top = opened(images.snapshots.tree(key))
         if images.snapshots.whiteouts != "delete":
-            return pack(fd, sink, overlay=lowers, latest_ns=latest_ns)
-        below = os.open(lowers[0] if lowers else f"{images.paths.snapshots_dir}/empty/fs", OPEN)
-        try:
-            return pack_changes(fd, tree_changes(fd, below), sink, latest_ns=latest_ns)
-        finally:
-            os.close(below)
-    finally:
-        os.close(fd)
+            return pack(top, sink, overlay=lowers, latest_ns=latest_ns)
+        below = [opened(path) for path in (over, *lowers[:1]) if path]
+        return pack_changes(top, tree_changes(top, below), sink, latest_ns=latest_ns)

@@ -107,23 +107,42 @@ def pack_changes(
     root_fd: int, changes: list[Change], stream: Sink, *, latest_ns: int | None = None
 ) -> Packed:
     """Write a layer of what differs: members for what was added or changed, whiteouts for what was
-    deleted.
+    deleted, before them the directories on their way, so that unpacking the layer gives these their times.
     """
     packer = Packer(stream, latest_ns=latest_ns)
+    written = {b""}
     for change in changes:
         path = change.path.lstrip(b"/")
         directory, _, name = path.rpartition(b"/")
+        for way in _unwritten(directory, written):
+            _add(packer, root_fd, way)
         if change.kind is Kind.DELETED:
             packer.whiteout(directory, name)
-            continue
-        fd = openat2(root_fd, directory or b".", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE)
-        try:
-            status = lookup(fd, name)
-            if status is not None:
-                packer.add(fd, name, path, status)
-        finally:
-            os.close(fd)
+        else:
+            _add(packer, root_fd, path)
+            written.add(path)
     return packer.finish()
+
+
+def _unwritten(directory: bytes, written: set[bytes]) -> list[bytes]:
+    """A directory and those on its way that are not written yet, outermost first; now they count as it."""
+    found = []
+    while directory not in written:
+        written.add(directory)
+        found.append(directory)
+        directory = directory.rpartition(b"/")[0]
+    return found[::-1]
+
+
+def _add(packer: Packer, root_fd: int, path: bytes) -> None:
+    directory, _, name = path.rpartition(b"/")
+    fd = openat2(root_fd, directory or b".", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE)
+    try:
+        status = lookup(fd, name)
+        if status is not None:
+            packer.add(fd, name, path, status)
+    finally:
+        os.close(fd)
 
 
 def pack_one(dir_fd: int, name: bytes, stream: Sink, *, under: bytes, owners: Owners | None = None) -> Packed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import engines
 from tests.engines import BUSYBOX, Engine
 
 pytestmark = pytest.mark.root
@@ -27,10 +29,22 @@ ODD = {
 }
 
 
+@pytest.fixture(scope="module", params=["as it is", "vfs"])
+def driven(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Snapshots in layers, and as whole copies."""
+    if request.param == "as it is":
+        yield request.getfixturevalue("onggi")
+        return
+    place = tmp_path_factory.mktemp("vfs")
+    with engines.onggi(place, "--bridge", "none", "--storage-driver", request.param) as running:
+        engines.import_busybox(running)
+        yield running
+
+
 @pytest.fixture
-def engine(onggi: Engine) -> Iterator[Engine]:
-    yield onggi
-    onggi.remove_all()
+def engine(driven: Engine) -> Iterator[Engine]:
+    yield driven
+    driven.remove_all()
 
 
 def image(engine: Engine, name: str, links: list[tuple[str, str]]) -> None:
@@ -85,6 +99,21 @@ def test_directories_keep_their_modes_and_times(engine: Engine) -> None:
     assert engine.onggi("run", "--rm", *NONE, "old:y", "sh", "-c", shown) == f"750 {OLD}\n"
     engine.remove_all()
     engine.onggi("rmi", "old:y", "old:x")
+
+
+def test_neither_diff_nor_commit_has_anything_of_it(engine: Engine) -> None:
+    image(engine, "plain:x", [])
+    engine.onggi("run", *NONE, "--name", "one", "plain:x", "sh", "-c", "echo x > /made; rm /.dockerenv")
+    assert engine.onggi("diff", "one") == "D /.dockerenv\nA /made\n"
+    engine.onggi("start", "one")
+    assert engine.onggi("diff", "one") == "D /.dockerenv\nA /made\n", "what it removed does not come back"
+    engine.onggi("commit", "one", "plain:y")
+    with tarfile.open(fileobj=io.BytesIO(engine.request("GET", "/images/plain:y/get")[1])) as saved:
+        layers = json.load(saved.extractfile("manifest.json"))[0]["Layers"]  # type: ignore[arg-type]
+        with tarfile.open(fileobj=saved.extractfile(layers[-1])) as layer:
+            assert {name.rstrip("/") for name in layer.getnames()} == {"made", ".wh..dockerenv"}
+    engine.remove_all()
+    engine.onggi("rmi", "plain:y", "plain:x")
 
 
 def test_many_first_containers_of_an_image_at_once(engine: Engine) -> None:

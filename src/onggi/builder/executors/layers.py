@@ -66,7 +66,7 @@ def _compared(job: Job, lower: Stack, upper: Stack, *, keep_blob: bool) -> Stack
 
     try:
         new_fd, old_fd = job.views.root(upper), job.views.root(lower)
-        packed = pack_changes(new_fd, tree_changes(new_fd, old_fd), Sink())
+        packed = pack_changes(new_fd, tree_changes(new_fd, [old_fd]), Sink())
     except BaseException:
         worker.abandon()
         raise

@@ -9,6 +9,7 @@ import msgspec
 
 from onggi import failpoints
 from onggi.engine import run_paths
+from onggi.engine.containers import init_layer
 from onggi.engine.images.dropping import drop_packed
 from onggi.engine.status import Status
 from onggi.errors import Conflict
@@ -55,6 +56,7 @@ async def commit(
         try:
             if container.running and engine.snapshots.served:
                 await engine.offload(_flush, record)
+            over = await engine.offload(init_layer.present, engine, record)
             image_id = await engine.offload(
                 commit_image,
                 engine.images,
@@ -67,6 +69,7 @@ async def commit(
                 message=message,
                 created_by=_created_by(record),
                 changes=changes,
+                over=over,
             )
         finally:
             if frozen:

@@ -22,6 +22,7 @@ from onggi.engine.access import own
 from onggi.engine.containers import (
     defaults,
     discard,
+    init_layer,
     mount_sources,
     mounts,
     names,
@@ -167,4 +168,5 @@ def _make(engine: Engine, record: ContainerRecord, image: ImageFacts) -> None:
     os.mkdir(f"{directory}/rootfs", 0o755)
     failpoints.hit("create.directory-made")
     engine.snapshots.create(record.snapshot, image.snapshot, "container", project=project)
+    init_layer.begin(engine, record)
     mount_sources.make_image_mounts(engine, record)

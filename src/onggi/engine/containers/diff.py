@@ -35,6 +35,5 @@ def _changes(engine: Engine, record: ContainerRecord) -> list[Change]:
 
         top = opened(engine.snapshots.tree(record.snapshot))
         lowers = [opened(path) for path in init_layer.lowers(engine, record)]
-        if engine.snapshots.whiteouts != "delete":
-            return overlay_changes(top, lowers)
-        return tree_changes(top, lowers[0]) if lowers else overlay_changes(top, [])
+        compare = tree_changes if engine.snapshots.whiteouts == "delete" else overlay_changes
+        return compare(top, lowers)

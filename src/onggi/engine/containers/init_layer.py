@@ -2,7 +2,7 @@
 
 Docker calls it the init layer (daemon/initlayer). It lies between the image's layers and the container's own,
 so `diff` and `commit` see nothing of it, and is made once for an image, beside its uppermost layer. Where
-snapshots are copies there is none: then the places are made in the container's tree when it starts.
+snapshots are copies nothing can lie between: then it is copied into each container's tree (`begin`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from onggi.images import places, view
+from onggi.images.snapshots.native import copy_over
 
 if TYPE_CHECKING:
     from onggi.engine.engine import Engine
@@ -29,11 +30,25 @@ PLACES: tuple[tuple[Target, ...], ...] = (  # those below others come after them
 _making = threading.Lock()
 
 
+def begin(engine: Engine, record: ContainerRecord) -> None:
+    """The container's snapshot was made. Blocking. Raises OSError."""
+    if not engine.snapshots.stackable:
+        copy_over(_made(engine, record.snapshot), engine.snapshots.tree(record.snapshot))
+
+
 def lowers(engine: Engine, record: ContainerRecord) -> list[str]:
     """What lies below the container's own layer, nearest first. Blocking. Raises NotFound."""
     below = engine.snapshots.lowers(record.snapshot)
-    over = f"{engine.snapshots.beside(engine.snapshots.parent(record.snapshot))}/init"
-    return [over, *below] if os.path.isdir(over) else below
+    if not engine.snapshots.stackable:
+        del below[1:]  # its parent is whole
+    over = present(engine, record)
+    return [over, *below] if over else below
+
+
+def present(engine: Engine, record: ContainerRecord) -> str:
+    """The directory, where there is one. Blocking. Raises NotFound."""
+    over = _place(engine, record.snapshot)
+    return over if os.path.isdir(over) else ""
 
 
 def mounts(engine: Engine, record: ContainerRecord) -> list[Mount]:
@@ -47,14 +62,19 @@ def seen(engine: Engine, record: ContainerRecord) -> list[Mount]:
 
 
 def _over(engine: Engine, snapshot: str) -> str:
-    if not engine.snapshots.stackable:
-        return ""
-    parent = engine.snapshots.parent(snapshot)
-    over = f"{engine.snapshots.beside(parent)}/init"
+    return _made(engine, snapshot) if engine.snapshots.stackable else ""
+
+
+def _place(engine: Engine, snapshot: str) -> str:
+    return f"{engine.snapshots.beside(engine.snapshots.parent(snapshot))}/init"
+
+
+def _made(engine: Engine, snapshot: str) -> str:
+    over = _place(engine, snapshot)
     if not os.path.isdir(over):
         with _making:
             if not os.path.isdir(over):
-                _make(engine, parent, over)
+                _make(engine, engine.snapshots.parent(snapshot), over)
     return over
 
 

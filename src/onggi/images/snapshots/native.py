@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 
 from onggi.errors import InvalidParameter
 from onggi.images.content import copy_content
@@ -57,9 +58,16 @@ class Native(Rows):
 
 def copy_tree(source: str, target: str) -> None:
     """Copy a directory with all that is in it. Raises OSError; the target must not exist."""
+    os.mkdir(target, 0o700)
+    copy_over(source, target)
+
+
+def copy_over(source: str, target: str) -> None:
+    """Copy what is in a directory into another, and its own facts. Directories of one name are merged, with
+    the facts that they have in the source; other names must be new. Raises OSError.
+    """
     source_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.mkdir(target, 0o700)
         target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _copy_into(source_fd, target_fd, {}, target_fd, "")
@@ -93,7 +101,8 @@ def _copy_dir(
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     child = os.open(name, flags, dir_fd=source_fd)
     try:
-        os.mkdir(name, 0o700, dir_fd=target_fd)
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=target_fd)
         made = os.open(name, flags, dir_fd=target_fd)
         try:
             _copy_into(child, made, links, top_fd, path)
