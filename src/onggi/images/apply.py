@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import msgspec
 
+from onggi.images.marks import MARKS
 from onggi.images.owners import Owners
 from onggi.images.tar.reader import Reader
 from onggi.images.unpack import DEFAULT_LIMITS, Limits, Policy, Unpacker
@@ -51,8 +52,9 @@ def apply(
 
     Raises BadArchive, TooLarge (a limit), NoSpace, System.
     """
-    policy = Policy.DELETE if whiteouts == "delete" else Policy.OVERLAY
-    unpacker = Unpacker(root_fd, policy=policy, marks=whiteouts, limits=limits)
+    if whiteouts == "delete":
+        return _run(Unpacker(root_fd, policy=Policy.DELETE, limits=limits), stream)
+    unpacker = Unpacker(root_fd, policy=Policy.OVERLAY, marks=MARKS[whiteouts], limits=limits)
     return _run(unpacker, stream)
 
 

@@ -23,6 +23,7 @@ import msgspec
 
 from onggi.errors import NoSpace, OnggiError, System, TooLarge
 from onggi.images import whiteouts
+from onggi.images.marks import Devices
 from onggi.images.owners import Owners, kept
 from onggi.images.tar.entry import (
     BLOCK_DEVICE,
@@ -98,7 +99,7 @@ class Unpacker:
         policy: Policy,
         into: bytes = b"",
         own_root: bool = False,
-        marks: str = "overlay",
+        marks: Callable[[Tree], Devices] = Devices,
         owner: tuple[int, int] | None = None,
         owners: Owners | None = None,
         no_overwrite_dir_non_dir: bool = False,
@@ -109,8 +110,7 @@ class Unpacker:
         self._own_root = own_root
         self._into = clean(into)
         self._policy = policy
-        self._opaque = whiteouts.USER_OPAQUE_XATTR if marks == "overlay-user" else whiteouts.OPAQUE_XATTR
-        self._gone: set[bytes] | None = set() if marks == "files" else None  # to be marked at the end
+        self._marks = marks(self._tree)
         self._owner = owner
         self._owners = owners
         self._all_ids = ids.initial()
@@ -140,7 +140,11 @@ class Unpacker:
                 self._member(entry, reader)
             except OSError as failure:
                 raise blame(entry, failure) from failure
-        self._mark_gone()
+        for path in self._marks.late():
+            try:
+                self._marks.make_late(path)
+            except OSError as failure:
+                raise blame(Entry(path), failure) from failure
         self._date_directories()
 
     def _member(self, entry: Entry, reader: Reader) -> None:
@@ -187,7 +191,7 @@ class Unpacker:
             status = lookup(above, parts[count - 1])
             if status is not None and whiteouts.is_whiteout(status):
                 os.unlink(parts[count - 1], dir_fd=above)
-                self._set_opaque(self._tree.parent(b"/".join(parts[:count])))
+                self._marks.opaque(self._tree.parent(b"/".join(parts[:count])))
         return self._tree.parent(directory)
 
     # --- kinds
@@ -240,7 +244,7 @@ class Unpacker:
         try:
             self._owned_fd(fd, entry)
             if opaque and self._policy is Policy.OVERLAY:
-                self._set_opaque(fd)
+                self._marks.opaque(fd)
         except BaseException:
             os.close(fd)
             raise
@@ -326,7 +330,7 @@ class Unpacker:
             below = path + b"/"
             for known in [known for known in self._times if known == path or known.startswith(below)]:
                 del self._times[known]
-            self._gone = self._gone and {gone for gone in self._gone if not gone.startswith(below)}
+            self._marks.forget(below)
             self._forget(parent_fd)
         else:
             os.unlink(name, dir_fd=parent_fd)
@@ -341,7 +345,7 @@ class Unpacker:
     def _whiteout(self, parent_fd: int, directory: bytes, name: bytes) -> None:
         if name == whiteouts.OPAQUE:
             if self._policy is Policy.OVERLAY:
-                self._set_opaque(parent_fd)
+                self._marks.opaque(parent_fd)
             else:
                 self._delete_below(parent_fd, directory)
             return
@@ -351,55 +355,13 @@ class Unpacker:
         path = directory + b"/" + target if directory else target
         status = lookup(parent_fd, target)
         if self._policy is Policy.OVERLAY:
-            self._overlay_whiteout(parent_fd, path, target, status)
+            self._marks.whiteout(parent_fd, path, target, status)
         elif status is None:
             return
         elif path not in self._made:
             self._remove(parent_fd, path, target, status)
         elif stat.S_ISDIR(status.st_mode):
             self._delete_below(self._tree.parent(path), path)
-
-    def _overlay_whiteout(
-        self, parent_fd: int, path: bytes, target: bytes, status: os.stat_result | None
-    ) -> None:
-        """What this layer itself brought stays, and hides what is below: a file by itself, a directory
-        opaque.
-        """
-        if self._gone is not None:
-            self._gone.add(path)
-        elif status is None:
-            os.mknod(target, stat.S_IFCHR, 0, dir_fd=parent_fd)
-        elif stat.S_ISDIR(status.st_mode):
-            fd = os.open(target, OPEN_DIR, dir_fd=parent_fd)
-            try:
-                self._set_opaque(fd)
-            finally:
-                os.close(fd)
-
-    def _mark_gone(self) -> None:
-        """Files in the place of devices. What the layer brought under the same name is known only now."""
-        for path in self._gone or ():
-            directory, _, name = path.rpartition(b"/")
-            try:
-                parent_fd = self._tree.parent(directory)
-                status = lookup(parent_fd, name)
-                if status is None:
-                    self._mark(parent_fd, whiteouts.PREFIX + name)
-                elif stat.S_ISDIR(status.st_mode):
-                    self._set_opaque(self._tree.parent(path))
-            except OSError as failure:
-                raise blame(Entry(path), failure) from failure
-
-    def _mark(self, dir_fd: int, name: bytes, text: bytes = b"") -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        with open(os.open(name, flags, 0o600, dir_fd=dir_fd), "wb") as file:
-            file.write(text)
-
-    def _set_opaque(self, fd: int) -> None:
-        if self._gone is not None:
-            self._mark(fd, whiteouts.OPAQUE, b"y")
-            return
-        os.setxattr(descriptor_path(fd), self._opaque, b"y")
 
     def _delete_below(self, dir_fd: int, directory: bytes) -> None:
         """Remove all in a directory that this layer did not bring."""
