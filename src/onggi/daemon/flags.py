@@ -92,6 +92,7 @@ FLAGS: tuple[Row, ...] = (
     ("tlscert", "", "string", "~/.docker/cert.pem", "The engine's certificate"),
     ("tlskey", "", "string", "~/.docker/key.pem", "The certificate's key"),
     ("tlsverify", "", "bool", False, "TLS on tcp://, and only for clients with a certificate"),
+    ("userland-proxy", "", "bool", True, "Publish by IPv6, too, for containers that have IPv4 alone"),
     ("userns-remap", "", "string", "", "User whose subordinate ids containers get: default, USER, UID:GID"),
     ("validate", "", "bool", False, "Check the configuration and quit"),
     ("version", "v", "bool", False, "Print the version and quit"),

@@ -93,6 +93,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     ip6tables: bool = True
     ip_forward: bool = True
     ip_forward_no_drop: bool = False
+    userland_proxy: bool = True  # the host's IPv6 reaches containers that have IPv4 alone
     publish_policy: str = "nat"  # "host-firewall": published ports obey the host's INPUT rules
     build_entitlements: tuple[str, ...] = ("network.host", "device")  # what a build may be allowed
     rootless_network: str = ""  # "slirp4netns", "pasta" or "none"; empty: what is installed
@@ -175,6 +176,7 @@ _KEYS = {
     "ip6tables": "ip6tables",
     "ip-forward": "ip_forward",
     "ip-forward-no-drop": "ip_forward_no_drop",
+    "userland-proxy": "userland_proxy",
     "publish-policy": "publish_policy",
     "rootless-network": "rootless_network",
     "debug": "debug",

@@ -21,7 +21,7 @@ def published(ports: Iterable[Port]) -> None:
     """Forget flows to these ports of this host that nobody led to a container."""
     own: set[str] | None = None
     for port in ports:
-        if port.protocol != "udp":
+        if port.protocol != "udp" or port.crosses:
             continue
         for flow in _listed(port):
             if own is None:

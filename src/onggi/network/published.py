@@ -8,7 +8,8 @@ A port is opened by one more element, 0.1 ms. To take an element away the kernel
 RCU, 6 to 20 ms; so a port is closed by one more element of the `shut` set, at once and exactly, and both
 elements are swept away later (engine/networks/table.py).
 
-::1 is left out: the kernel routes nothing from there, a relay serves it (network/relay/).
+::1 is left out: the kernel routes nothing from there, a relay serves it (network/relay/). So it does a port
+that `crosses`: asked for by IPv6, and the container has none. Such a port is in no map.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _KINDS = ("at", "any")
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True):
-    """A published port; `host_address` is empty for every address of the target's family."""
+    """A published port; `host_address` is empty for every address of the target's family.
+
+    `address` is the container's. Where that is IPv4 and `host_address` is IPv6 ("::" for all), it crosses.
+    """
 
     protocol: str
     host_address: str
@@ -32,6 +36,15 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     port: int
     bridge: str
+
+    @property
+    def six(self) -> bool:
+        """Is it reached by IPv6?"""
+        return ":" in (self.host_address or self.address)
+
+    @property
+    def crosses(self) -> bool:
+        return ":" in self.host_address and ":" not in self.address
 
     @property
     def where(self) -> tuple[str, str]:

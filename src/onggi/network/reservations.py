@@ -1,8 +1,8 @@
 """Ports of the host that containers publish: reserved by a bound socket, then written into the firewall.
 
-The socket never listens: it keeps the number from other programs, and a connection that the firewall does not
-take (::1 of a network without IPv6) is refused at once, so that clients go on to 127.0.0.1. What a container
-has is kept under its id. Not here: the rules' text (firewall.py), requests (engine/networks/publish.py).
+The socket does not listen: it keeps the number from other programs, until a relay is given it. What a
+container has is kept under its id. Not here: the rules' text (firewall.py), requests
+(engine/networks/publish.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _TYPES = {
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """One port to publish. `first` is 0 for any; `host_address` is empty for every address.
 
-    `address4` and `address6` are the container's, empty where it has none.
+    `address4` and `address6` are where the container listens for those who come by IPv4 and IPv6, empty for
+    nowhere. An IPv4 address for both is right: then the port crosses (published.py).
     """
 
     protocol: str
@@ -60,6 +61,16 @@ class Host(Protocol):
 
     def first_port(self) -> int:
         """The lowest port that needs no privilege."""
+
+
+def has_ipv6(host: Host) -> bool:
+    """Can one listen by IPv6? dockerd asks the same (netutils.IsV6Listenable)."""
+    try:
+        with host.open_socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 class Here:
@@ -93,9 +104,9 @@ class Reservations:
             return list(self._held)
 
     def rules(self) -> tuple[Port, ...]:
-        """Every published port; those of one address come before those of all."""
+        """Every port that the firewall leads; those of one address come before those of all."""
         with self._lock:
-            ports = [port for held in self._held.values() for _, port in held]
+            ports = [port for held in self._held.values() for _, port in held if not port.crosses]
         return tuple(sorted(ports, key=lambda port: not port.host_address))
 
     def take(self, owner: str, wanted: list[Wanted]) -> list[Bound]:
@@ -190,9 +201,10 @@ class Reservations:
         try:
             for host, inside in sides:
                 self._refuse_own(wanted.protocol, host, number, held)
+                crosses = ":" in host and ":" not in inside
                 port = Port(
                     protocol=wanted.protocol,
-                    host_address="" if host in ("0.0.0.0", "::") else host,
+                    host_address="" if host in ("0.0.0.0", "::") and not crosses else host,
                     host_port=number,
                     address=inside,
                     port=wanted.port,
@@ -217,8 +229,8 @@ class Reservations:
         everyone = host in ("0.0.0.0", "::")
         others = [port for entry in self._held.values() for _, port in entry] + [port for _, port in held]
         for port in others:
-            same_family = (":" in port.address) == (":" in host)
-            overlaps = everyone or not port.host_address or port.host_address == host
+            same_family = port.six == (":" in host)
+            overlaps = everyone or port.host_address in ("", "::", host)
             if (port.protocol, port.host_port) == (protocol, number) and same_family and overlaps:
                 raise OSError(errno.EEXIST, "port is already allocated", host)
 

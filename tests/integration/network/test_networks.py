@@ -88,7 +88,7 @@ def test_a_published_port_is_reached_from_here_and_freed_with_the_container(engi
     assert fetch(f"http://127.0.0.1:{port}/") == "hello"
     gateway = settings(engine, "web")["Gateway"]
     assert fetch(f"http://{gateway}:{port}/") == "hello"
-    assert engine.docker("port", "web").strip() == f"80/tcp -> 0.0.0.0:{port}"
+    assert engine.docker("port", "web", "80").splitlines()[0] == f"0.0.0.0:{port}"
     busy = refused(engine, "run", "--name", "other", "-p", f"{port}:80", BUSYBOX, "true")
     assert f"Bind for 0.0.0.0:{port} failed: port is already allocated" in busy
     engine.docker("rm", "-f", "web")
@@ -270,7 +270,7 @@ def test_ports_of_a_running_container_are_added_and_withdrawn(engine: Engine) ->
     assert fetch(f"http://127.0.0.1:{first}/") == "hello"
     engine.onggi("update", "--publish-add", f"{second}:80", "--publish-rm", f"{first}:80", "web")
     assert fetch(f"http://127.0.0.1:{second}/") == "hello"
-    assert engine.docker("port", "web").strip() == f"80/tcp -> 0.0.0.0:{second}"
+    assert engine.docker("port", "web", "80").splitlines()[0] == f"0.0.0.0:{second}"
     with pytest.raises(OSError, match="refused"):
         fetch(f"http://127.0.0.1:{first}/", seconds=0)
     engine.docker("restart", "-t", "0", "web")

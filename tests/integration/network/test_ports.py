@@ -212,7 +212,7 @@ def test_an_update_of_ports_is_whole_or_nothing(engine: Engine, wire: Wire) -> N
     assert wire.fetch("127.0.0.1", 8500, at=0) == "hello"
     assert wire.fetch("127.0.0.1", 8502, at=0) == ""
     within(5, lambda: state(engine, wire) == before)
-    assert engine.docker("port", "web").strip() == "80/tcp -> 0.0.0.0:8500"
+    assert engine.docker("port", "web").splitlines() == ["80/tcp -> 0.0.0.0:8500", "80/tcp -> [::]:8500"]
     # A port moves to another place of the same container, and back, in one update each.
     engine.onggi("update", "--publish-rm", "8500:80", "--publish-add", "127.0.0.1:8500:80", "web")
     assert engine.docker("port", "web").strip() == "80/tcp -> 127.0.0.1:8500"

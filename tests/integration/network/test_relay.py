@@ -95,6 +95,111 @@ def test_a_port_of_localhost_alone_by_ipv6(engine: Engine, wire: Wire) -> None:
     assert wire.fetch("127.0.0.1", 8080, at=0, timeout=1) == ""
 
 
+def ports_of(engine: Engine, name: str = "web", key: str = "80/tcp") -> set[tuple[str, str]]:
+    listed = engine.api("GET", f"/containers/{name}/json")["NetworkSettings"]["Ports"][key]
+    return {(one["HostIp"], one["HostPort"]) for one in listed}
+
+
+def test_a_container_without_ipv6_is_reached_by_that_of_the_host(engine: Engine, wire: Wire) -> None:
+    """As through dockerd's userland-proxy; the relay is started by the first who comes."""
+    serve(engine, "-p", "8080:80", "-p", "[::1]:8081:80", "-p", "0.0.0.0:8082:80")
+    assert ports_of(engine) == {("0.0.0.0", "8080"), ("::", "8080"), ("::1", "8081"), ("0.0.0.0", "8082")}
+    assert engine.onggi("port", "web", "80/tcp").splitlines()[:2] == ["0.0.0.0:8080", "[::]:8080"]
+    within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
+    assert not relay_pid(engine)
+    assert wire.fetch("::1", 8080, at=0) == "hello"
+    assert relay_pid(engine)
+    for address, port, at in ((HOST6, 8080, 1), ("::1", 8081, 0), (HOST, 8082, 1)):
+        assert wire.fetch(address, port, at=at) == "hello", (address, port)
+    assert wire.fetch(HOST6, 8081, timeout=1) == ""
+    assert wire.fetch(HOST6, 8082, timeout=1) == ""
+    serve(engine, "-p", "8090:80", name="second")
+    within(5, lambda: wire.fetch(HOST6, 8090) == "hello")
+    engine.docker("rm", "-f", "web")
+    assert free(wire, socket.AF_INET6, 8080)
+    assert free(wire, socket.AF_INET, 8080)
+    assert wire.fetch(HOST6, 8080, timeout=1) == ""
+    assert wire.fetch(HOST6, 8090) == "hello"
+
+
+def test_datagrams_reach_a_container_without_ipv6(engine: Engine, wire: Wire) -> None:
+    engine.docker("run", "-d", "--name", "echo", "-p", "9000:9000/udp", BUSYBOX, "sleep", "1000")
+    assert ports_of(engine, "echo", "9000/udp") == {("0.0.0.0", "9000"), ("::", "9000")}
+    pid = engine.api("GET", "/containers/echo/json")["State"]["Pid"]
+    with wires.udp_echo(pid, 9000):
+        within(5, lambda: ask(wire, HOST6, b"hello") == b"hello")
+
+
+def ask(wire: Wire, address: str, data: bytes) -> bytes:
+    def work() -> bytes:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as mine:
+            mine.settimeout(2)
+            mine.sendto(data, (address, 9000))
+            try:
+                return mine.recv(100)
+            except OSError:
+                return b""
+
+    return elsewhere(wire.holders[1].pid, work)
+
+
+def test_a_killed_engine_and_the_next_one_serve_the_ports_that_cross(engine: Engine, wire: Wire) -> None:
+    serve(engine, "-p", "8080:80")
+    serve(engine, "-p", "8081:80", name="asked")
+    within(5, lambda: wire.fetch("::1", 8081, at=0) == "hello")
+    before = ports_of(engine)
+    engine.kill()
+    assert wire.fetch("::1", 8081, at=0) == "hello", "its relay lives on"
+    assert wire.fetch("127.0.0.1", 8080, at=0) == "hello"
+    engine.start()
+    assert ports_of(engine) == before
+    for port in (8080, 8081):
+        assert wire.fetch("::1", port, at=0) == "hello"
+    pid = relay_pid(engine)
+    os.kill(pid, signal.SIGKILL)
+    within(10, lambda: wire.fetch("::1", 8080, at=0) == "hello" and wire.fetch("::1", 8081, at=0) == "hello")
+    engine.docker("stop", "-t", "0", "web")
+    assert free(wire, socket.AF_INET6, 8080)
+
+
+def test_a_port_that_is_busy_by_ipv6_alone_is_refused(engine: Engine, wire: Wire) -> None:
+    def taken() -> socket.socket:
+        mine = socket.socket(socket.AF_INET6)
+        mine.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        mine.bind(("::", 8080))
+        return mine
+
+    with elsewhere(wire.host_pid, taken):
+        done = engine.run(
+            "docker", "run", "-d", "--name", "web", "-p", "8080:80", BUSYBOX, "true", check=False
+        )
+        assert "failed to bind host port for [::]:8080:" in done.stderr
+        assert "address already in use" in done.stderr
+    engine.docker("rm", "web")
+    assert free(wire, socket.AF_INET, 8080)
+
+
+def test_without_a_userland_proxy_ipv6_ends_at_the_host(tmp_path: Path, wire: Wire) -> None:
+    with engines.running(wires.engine_on(wire, tmp_path, "--userland-proxy=false")) as engine:
+        serve(engine, "-p", "8080:80")
+        assert ports_of(engine) == {("0.0.0.0", "8080")}
+        within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
+        assert wire.fetch("::1", 8080, at=0) == ""
+        words = ("run", "-d", "-p", "[::1]:8081:80", BUSYBOX, "true")
+        assert (
+            "the container has no address of that family" in engine.run("docker", *words, check=False).stderr
+        )
+
+
+def test_a_host_without_ipv6_publishes_by_ipv4(tmp_path: Path, wire: Wire) -> None:
+    for where in ("all", "lo"):
+        wire.on_host("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{where}/disable_ipv6")
+    with engines.running(wires.engine_on(wire, tmp_path)) as engine:
+        serve(engine, "-p", "8080:80")
+        assert ports_of(engine) == {("0.0.0.0", "8080")}
+        within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
+
+
 def test_ports_obey_the_rules_of_input(obedient: Engine, wire: Wire) -> None:
     serve(obedient, "-p", "8080:80")
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")

@@ -62,6 +62,10 @@ def ports(engine: Engine, name: str = "web") -> dict[str, list[tuple[str, int]]]
     return {key: [(one["HostIp"], int(one["HostPort"])) for one in listed] for key, listed in shown.items()}
 
 
+def everywhere(port: int) -> list[tuple[str, int]]:
+    return [("0.0.0.0", port), ("::", port)]
+
+
 def ask_udp(wire: Wire, address: str, port: int) -> bytes:
     """The answer, if it comes from the address that was asked: the socket is connected."""
 
@@ -84,8 +88,8 @@ def test_a_port_is_reached_from_the_host_and_from_outside(engine: Engine, wire: 
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     assert wire.fetch("127.0.0.1", 8080, at=0) == "hello"
     assert wire.fetch(HOST, 8080, at=0) == "hello"
-    assert ports(engine) == {"80/tcp": [("0.0.0.0", 8080)]}
-    assert engine.docker("port", "web") == "80/tcp -> 0.0.0.0:8080\n"
+    assert ports(engine) == {"80/tcp": everywhere(8080)}
+    assert engine.docker("port", "web") == "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n"
     assert "0.0.0.0:8080->80/tcp" in engine.docker("ps")
     # The client is the gateway to the container, as with Docker's rootless mode.
     connected = engine.docker("exec", "web", "netstat", "-tn")
@@ -120,11 +124,11 @@ def test_ranges_random_ports_and_all_exposed(engine: Engine, wire: Wire) -> None
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     shown = ports(engine, "first")
     assert ("0.0.0.0", 8080) in shown["80/tcp"]
-    assert shown["81/tcp"] == [("0.0.0.0", 8081)]
+    assert shown["81/tcp"] == everywhere(8081)
     chosen = next(number for _, number in shown["80/tcp"] if number != 8080)
     assert wire.fetch(HOST, chosen) == "hello"
     serve(engine, "-p", "8080-8085:80", name="second")
-    assert ports(engine, "second") == {"80/tcp": [("0.0.0.0", 8082)]}
+    assert ports(engine, "second") == {"80/tcp": everywhere(8082)}
     serve(engine, "-P", "--expose", "80", name="third")
     number = ports(engine, "third")["80/tcp"][0][1]
     within(5, lambda: wire.fetch(HOST, number) == "hello")
@@ -175,7 +179,7 @@ def test_ports_of_a_running_container_change(engine: Engine, wire: Wire) -> None
     serve(engine, "-p", "8080:80")
     engine.onggi("update", "--publish-add", "8081:80", "--publish-rm", "8080:80", "web")
     within(5, lambda: wire.fetch(HOST, 8081) == "hello")
-    assert ports(engine) == {"80/tcp": [("0.0.0.0", 8081)]}
+    assert ports(engine) == {"80/tcp": everywhere(8081)}
     assert free(wire, 8080)
     engine.docker("restart", "-t", "0", "web")
     within(5, lambda: wire.fetch(HOST, 8081) == "hello")
@@ -237,7 +241,7 @@ def test_ports_outlive_the_engine_and_are_taken_up(engine: Engine, wire: Wire) -
     engine.start()
     assert relay_pid(engine) == pid
     assert wire.fetch(HOST, 8080) == "hello"
-    assert ports(engine) == {"80/tcp": [("0.0.0.0", 8080)]}
+    assert ports(engine) == {"80/tcp": everywhere(8080)}
     busy = engine.run("docker", "run", "--rm", "-p", "8080:80", BUSYBOX, "true", check=False)
     assert "port is already allocated" in busy.stderr
     os.kill(pid, signal.SIGKILL)

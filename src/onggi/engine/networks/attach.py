@@ -188,10 +188,11 @@ def bind_ports(
 ) -> list[Bound]:
     """Reserve the record's ports and let the firewall lead them to an endpoint. Raises System."""
     assert live.bridge is not None
+    across = endpoint.ip_address if engine.networks.filter.crosses else ""
     wanted = publish.wanted(
         record,
         address4=endpoint.ip_address,
-        address6=endpoint.global_ipv6_address,
+        address6=endpoint.global_ipv6_address or across,
         bridge=live.bridge.name,
         default_host=live.host_address,
     )

@@ -7,6 +7,8 @@ or goes; a port is one element more, or one that is shut and swept away later (n
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -14,12 +16,17 @@ from typing import TYPE_CHECKING
 from onggi import failpoints
 from onggi.network import firewall, flows, foreign, forwarding
 from onggi.network.published import Port
-from onggi.network.relay.client import Relay, Served
-from onggi.network.reservations import Bound, Here, Reservations, Wanted
+from onggi.network.relay.client import Relay, Served, listen
+from onggi.network.relay.doorbells import Doorbells
+from onggi.network.reservations import Bound, Here, Reservations, Wanted, has_ipv6
 from onggi.network.rootless.outside import Outside
 
 if TYPE_CHECKING:
+    import socket
+
     from onggi.engine.config import EngineConfig
+
+log = logging.getLogger(__name__)
 
 
 class Filter:
@@ -40,6 +47,7 @@ class Filter:
         self._outside = outside
         self._pids: dict[str, int] = {}  # of containers that publish ports: their inits
         self.relay = Relay(config.paths.relay_socket)
+        self._doorbells = Doorbells(self._rung)
         self._config = config
         self._segments = segments
         self._lock = threading.Lock()  # the kernel's table
@@ -47,6 +55,11 @@ class Filter:
         self._wanted = self._applied = 0  # generations of the rules
         self._shut: tuple[Port, ...] = ()
         self._postponed = False
+
+    @functools.cached_property
+    def crosses(self) -> bool:
+        """Do containers without IPv6 publish by the host's IPv6, too? As by dockerd's userland-proxy."""
+        return self._config.userland_proxy and has_ipv6(self._outside or Here())
 
     def rules(self) -> firewall.Rules:
         """What the table has to say now."""
@@ -92,12 +105,15 @@ class Filter:
             new = self.ports.of(owner)[before:]
             try:
                 failpoints.hit("network.reserved")
-                if new and self._config.iptables and not self._open(new):
+                led = tuple(port for port in new if not port.crosses)
+                if led and self._config.iptables and not self._open(led):
                     self._replace()
                 failpoints.hit("network.opened")
                 self._relay(owner, new)
                 flows.published(new)
             except BaseException:
+                for port in new:
+                    self._doorbells.take_down(_served(port))
                 self.ports.give_back(owner, new)
                 raise
         return bound
@@ -105,8 +121,28 @@ class Filter:
     def _relay(self, owner: str, ports: Iterable[Port]) -> None:
         wanted = set(ports)
         for listener, port in self.ports.sockets(owner):
-            if port in wanted and listener is not None and self._relayed(port):
+            if port not in wanted or listener is None or not self._relayed(port):
+                continue
+            if not port.crosses or self._always or self.relay.connected():
                 self.relay.serve(_served(port), listener)
+            elif not self._doorbells.hangs(_served(port)):
+                listen(_served(port), listener)
+                self._doorbells.hang(_served(port), listener)
+        self._watch(owner)
+
+    def _rung(self, served: Served) -> None:
+        """Somebody is at a socket that the relay does not serve yet."""
+        with self._lock:
+            for owner in self.ports.owners():
+                for listener, port in self.ports.sockets(owner):
+                    if _served(port) == served and listener is not None and self._doorbells.take_down(served):
+                        self._serve_rung(owner, served, listener)
+
+    def _serve_rung(self, owner: str, served: Served, listener: socket.socket) -> None:
+        try:
+            self.relay.serve(served, listener)
+        except OSError as error:
+            log.error("port %s of %s is not relayed: %s", served.host_port, served.host_address, error)
         self._watch(owner)
 
     def watch(self, owner: str, pid: int) -> None:
@@ -116,17 +152,26 @@ class Filter:
             self._watch(owner)
 
     def _watch(self, owner: str) -> None:
-        relayed = [_served(port) for port in self.ports.of(owner) if self._relayed(port)]
+        relayed = [_served(port) for port in self.ports.of(owner) if self._in_relay(port)]
         if relayed and owner in self._pids:
             self.relay.watch(relayed, self._pids[owner])
 
     def _relayed(self, port: Port) -> bool:
         """Is it a port that the packet filter does not lead, for whoever asks?"""
-        if self._outside is not None or not self._config.iptables or port.host_address == "::1":
+        if self._always or port.crosses or port.host_address == "::1":
             return True
         if ":" in port.address:
             return not port.host_address or not self._config.ip6tables or not self.rules_from_outside
         return not self.rules_from_outside and not port.host_address.startswith("127.")
+
+    def _in_relay(self, port: Port) -> bool:
+        """Has the relay process its socket?"""
+        return self._relayed(port) and not self._doorbells.hangs(_served(port))
+
+    @property
+    def _always(self) -> bool:
+        """Does the relay carry every port?"""
+        return self._outside is not None or not self._config.iptables
 
     @property
     def rules_from_outside(self) -> bool:
@@ -150,11 +195,14 @@ class Filter:
                 for one in self.ports.of(owner)
                 if (protocol, port) in (("", 0), (one.protocol, one.port)) and host_port in (0, one.host_port)
             )
-            done = not gone or not self._config.iptables or firewall.shut_ports(self.table, gone)
+            led = tuple(one for one in gone if not one.crosses)
+            done = not led or not self._config.iptables or firewall.shut_ports(self.table, led)
             failpoints.hit("network.shut")
-            relayed = [_served(one) for one in gone if self._relayed(one)]
+            relayed = [_served(one) for one in gone if self._in_relay(one)]
             if relayed:
                 self.relay.stop(relayed)
+            for one in gone:
+                self._doorbells.take_down(_served(one))
             flows.withdrawn(gone)
             self.ports.give_back(owner, gone)
             if not self.ports.has(owner):
@@ -162,7 +210,7 @@ class Filter:
             if not done:
                 self._replace()
             elif self._config.iptables:
-                self._shut += gone
+                self._shut += led
         return gone
 
     def sweep(self) -> None:
@@ -191,7 +239,7 @@ class Filter:
         """Start a relay that died again, and let it serve what it did."""
         with self._lock:
             owners = self.ports.owners()
-            if not any(self._relayed(port) for owner in owners for port in self.ports.of(owner)):
+            if not any(self._in_relay(port) for owner in owners for port in self.ports.of(owner)):
                 return []
             if self.relay.connected():
                 return []
@@ -231,6 +279,11 @@ class Filter:
         for one, (owner, port) in ports.items():
             if one not in served:
                 self._relay(owner, (port,))
+
+    def close(self) -> None:
+        """Let go of the relay; it serves on what it serves."""
+        self._doorbells.close()
+        self.relay.close()
 
     def exists(self) -> bool:
         """Is anything of it on the host?"""

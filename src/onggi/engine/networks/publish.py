@@ -60,7 +60,10 @@ def host_range(text: str) -> tuple[int, int]:
 def wanted(
     record: ContainerRecord, *, address4: str, address6: str, bridge: str, default_host: str = ""
 ) -> list[Wanted]:
-    """What the container asks for, with its own addresses. Raises InvalidParameter."""
+    """What the container asks for. Raises InvalidParameter.
+
+    `address4` and `address6` are where it is reached by those who come by IPv4 and IPv6 (Wanted).
+    """
     bindings: Bindings = dict(record.host_config.port_bindings)
     if record.host_config.publish_all_ports:
         for key in record.config.exposed_ports or ():
@@ -88,7 +91,7 @@ def wanted(
 
 
 def again(record: ContainerRecord, *, address4: str, address6: str, bridge: str) -> list[Wanted]:
-    """What a running container has published, for an engine that takes it up."""
+    """What a running container has published, for an engine that takes it up; addresses as in `wanted`."""
     found = []
     for key, listed in record.ports.items():
         number, protocol = split(key)

@@ -98,7 +98,7 @@ def _publish_again(engine: Engine, record: ContainerRecord, lives: dict[str, Liv
     wanted = publish.again(
         record,
         address4=endpoint.ip_address,
-        address6=endpoint.global_ipv6_address,
+        address6=endpoint.global_ipv6_address or endpoint.ip_address,
         bridge=live.bridge.name,
     )
     for one in wanted:

@@ -71,15 +71,14 @@ def apply(engine: Engine, record: ContainerRecord, request: ContainerUpdateReque
 
 def _again(port: Port) -> Wanted:
     """What was withdrawn in vain."""
-    six = ":" in port.address
     return Wanted(
         protocol=port.protocol,
         port=port.port,
         host_address=port.host_address,
         first=port.host_port,
         last=port.host_port,
-        address4="" if six else port.address,
-        address6=port.address if six else "",
+        address4="" if port.six else port.address,
+        address6=port.address if port.six else "",
         bridge=port.bridge,
     )
 

@@ -216,7 +216,7 @@ class Networks:
         Failpoint: network.rules-gone.
         """
         self.resolver.close()
-        self.filter.relay.close()
+        self.filter.close()
         used = {endpoint.network_id for _, endpoint in self.endpoints()}
         if not used and (self._ever_used() or self.filter.exists()):  # a network that is gone left rules
             self.filter.remove()

@@ -3,6 +3,7 @@
     client  --->  port of the host (a socket: the host's INPUT rules count)  ==relay==>  container's address
 
     [::1]               the kernel routes nothing from there to a container
+    ports that cross    the host's IPv6 to a container that has IPv4 alone; started by the first client
     host-firewall       --publish-policy: connections from outside pass INPUT as any program's do
     iptables=false      nobody leads anything
 

@@ -33,6 +33,14 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         return self.protocol, self.host_address, self.host_port
 
 
+def listen(served: Served, listener: socket.socket) -> None:
+    """Who connects before the process is there waits. Raises OSError."""
+    if served.protocol != "udp":
+        # Ended connections have it from the listener, and then are in nobody's way (TIME_WAIT).
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.listen(BACKLOG)
+
+
 class Relay(Companion):
     """A connection to the relay process. It holds the sockets with us: closing takes both."""
 
@@ -40,10 +48,7 @@ class Relay(Companion):
 
     def serve(self, served: Served, listener: socket.socket) -> None:
         """Relay what comes to a bound socket; the process is started where there is none. Raises OSError."""
-        if served.protocol != "udp":
-            # Ended connections have it from the listener, and then are in nobody's way (TIME_WAIT).
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.listen(BACKLOG)  # who connects before the process is there waits
+        listen(served, listener)
         self.start()
         self._send({"op": "serve", "served": served}, (listener.fileno(),))
 
