@@ -409,6 +409,83 @@ def test_beside_ufw_docker_s_policy_passes_and_containers_reach_the_world(
     within(5, lambda: wire.fetch(HOST, 8080, timeout=1) == "hello")
 
 
+BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow send_type="*"/>
+<allow receive_type="*"/></policy></busconfig>
+"""
+FIREWALLD = (
+    "mount --make-rprivate /; mount -t tmpfs none /run; mkdir /run/dbus; cp -a /etc/firewalld /run/own; "
+    "dbus-daemon --config-file={0} --nofork --nopidfile & "
+    "while ! [ -S /run/dbus/system_bus_socket ]; do sleep 0.05; done; "
+    "exec firewalld --nofork --nopid --system-config /run/own --log-file /run/log"
+)
+
+
+@pytest.fixture
+def firewalld(tmp_path: Path, wire: Wire) -> Iterator[Callable[[str], str]]:
+    """firewalld(1) on the host of the wire, with a bus and a configuration of its own."""
+    if shutil.which("firewalld") is None or shutil.which("dbus-daemon") is None:
+        pytest.skip("needs Debian's firewalld")
+    bus = tmp_path / "bus.conf"
+    bus.write_text(BUS)
+    command = ["nsenter", "-t", str(wire.host_pid), "-n", "unshare", "-m", "sh", "-c", FIREWALLD.format(bus)]
+    daemon = subprocess.Popen(command, start_new_session=True)
+
+    def asked(*words: str) -> subprocess.CompletedProcess[str]:
+        enter = ["nsenter", "-t", str(daemon.pid), "-n", "-m"]
+        return subprocess.run([*enter, "firewall-cmd", *words], capture_output=True, text=True)
+
+    def ask(*words: str) -> str:
+        done = asked(*words)
+        assert done.returncode == 0, (words, done.stderr)
+        return done.stdout
+
+    try:
+        within(30, lambda: asked("--state").stdout == "running\n")
+        ask("--zone=public", "--change-interface=wire0")
+        yield ask
+    finally:
+        os.killpg(daemon.pid, signal.SIGKILL)
+        daemon.wait()
+
+
+def test_firewalld_rules_a_port_of_an_obedient_engine(
+    obedient: Engine, wire: Wire, firewalld: Callable[[str], str]
+) -> None:
+    obedient.docker("network", "create", "--ipv6", "six")
+    serve(obedient, "--network", "six", "-p", "8080:80")
+    within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
+    for address in (HOST, HOST6):
+        assert wire.fetch(address, 8080, timeout=1) == "", address
+    firewalld("--add-port=8080/tcp")
+    for address in (HOST, HOST6):
+        assert wire.fetch(address, 8080) == "hello", address
+    firewalld("--remove-port=8080/tcp")
+    assert wire.fetch(HOST, 8080, timeout=1) == ""
+    firewalld(f"--add-rich-rule=rule family=ipv4 source address={CLIENT} port port=8080 protocol=tcp accept")
+    assert wire.fetch(HOST, 8080) == "hello"
+
+
+def test_beside_firewalld_docker_s_policy_passes_and_containers_reach_the_world(
+    engine: Engine, wire: Wire, firewalld: Callable[[str], str]
+) -> None:
+    """Its zones refuse what is routed, too: what ours lets through passes them, also after a reload."""
+    serve(engine, "-p", "8080:80")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    with inside(wire.holders[1].pid), socket.create_server((CLIENT, 9000)) as listener:
+        page = f"echo | timeout 3 nc -w 2 {CLIENT} 9000"
+        asking = threading.Thread(target=lambda: engine.docker("exec", "web", "sh", "-c", page))
+        asking.start()
+        listener.settimeout(10)
+        peer, _ = listener.accept()
+        peer.close()
+        asking.join()
+    firewalld("--reload")
+    within(5, lambda: wire.fetch(HOST, 8080, timeout=1) == "hello")
+
+
 @pytest.mark.parametrize("point", ["network.reserved", "network.opened", "network.shut"])
 def test_a_kill_in_mid_publishing_leaves_no_port_behind(obedient: Engine, wire: Wire, point: str) -> None:
     """The relay goes on with those of running containers and lets go of the port that was cut off."""
