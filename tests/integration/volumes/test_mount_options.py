@@ -60,7 +60,8 @@ def test_propagation(
     flag = f"{shared}:/in" + (f":{words}" if words else "")
     if form == "--mount":
         flag = f"type=bind,src={shared},dst=/in" + (f",bind-propagation={words}" if words else "")
-    flags = ("--network", "none", "--cap-add", "SYS_ADMIN", form, flag)
+    may_mount = ("--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined")
+    flags = ("--network", "none", *may_mount, form, flag)
     engine.onggi("run", "-d", "--name", "spread", *flags, BUSYBOX, "sleep", "1000")
     try:
         (point,) = engine.api("GET", "/containers/spread/json")["Mounts"]
