@@ -68,8 +68,7 @@ def _by_page(source: str, layers: list[str], options: list[tuple[str, str | None
     data = ",".join(words)
     if len(data) >= os.sysconf("SC_PAGE_SIZE"):
         raise OSError(errno.E2BIG, f"{len(layers)} layers do not fit into a page of mount options", "overlay")
-    place = "/proc/self/cwd"
-    place_fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place_fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # /proc/self/cwd is the first thread's
     try:
         mounts.mount(source or "overlay", f"/proc/self/fd/{place_fd}", "overlay", 0, data)
         top_fd = os.open("../" + os.path.basename(os.getcwd()), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

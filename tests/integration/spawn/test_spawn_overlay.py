@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,24 @@ def test_the_old_way_gives_a_detached_overlay(tmp_path: Path) -> None:
             os._exit(code)
     assert processes.wait_pidfd(pidfd) == 0
     os.close(pidfd)
+
+
+def test_the_old_way_in_a_thread_that_stands_elsewhere(tmp_path: Path) -> None:
+    """As the engine looks into containers: mounts and directory are the thread's own, not the process's."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"in-{name}").touch()
+    here, found = os.getcwd(), []
+
+    def work() -> None:
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        mounts.mount(None, "/", None, mounts.MS_PRIVATE | mounts.MS_REC)
+        os.chdir(tmp_path)
+        fd = overlay._by_page("overlay", ["a", "b"], [], mounts.MOUNT_ATTR_RDONLY)
+        found.extend(os.listdir(inside.find(fd, "/", os.O_RDONLY)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert sorted(found) == ["in-a", "in-b"]
+    assert os.getcwd() == here
