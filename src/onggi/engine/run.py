@@ -179,8 +179,11 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
     )
     failpoints.hit("start.undone")
     container.tell_exit(Exit(exit_code=code, error=container.record.error))
-    if container.record.host_config.auto_remove:
-        engine.task(_auto_remove(engine, container), f"remove {container.id[:12]}")
+    if container.record.host_config.auto_remove:  # before the answer, as dockerd does
+        try:
+            await _remove_if_down(engine, container)
+        except OnggiError as left:
+            log.error("container %s: %s", container.id, left)
 
 
 def _has_network(record: ContainerRecord) -> bool:
@@ -382,16 +385,17 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
 
 
 async def _auto_remove(engine: Engine, container: Container) -> None:
-    from onggi.engine.containers.remove import remove_stopped  # remove.py stops containers: it imports us
-
     failpoints.hit("exit.auto-remove")
     async with container.lock:
-        if not container.removed and container.status in (
-            Status.CREATED,
-            Status.EXITED,
-            Status.DEAD,
-        ):
-            await remove_stopped(engine, container, volumes=True)
+        await _remove_if_down(engine, container)
+
+
+async def _remove_if_down(engine: Engine, container: Container) -> None:
+    """The lock is held. Raises System."""
+    from onggi.engine.containers.remove import remove_stopped  # remove.py stops containers: it imports us
+
+    if not container.removed and container.status in (Status.CREATED, Status.EXITED, Status.DEAD):
+        await remove_stopped(engine, container, volumes=True)
 
 
 def _clean_up(engine: Engine, record: ContainerRecord) -> None:
