@@ -306,7 +306,7 @@ def import_busybox(engine: Engine, name: str = BUSYBOX) -> str:
     return name
 
 
-def until(true: Callable[[], object], seconds: float = 10) -> None:
+def until(true: Callable[[], object], seconds: float = 30) -> None:
     """Wait for what the engine does behind its answer; AssertionError when it does not come."""
     deadline = time.monotonic() + seconds * SLOW
     while not true():
@@ -322,11 +322,11 @@ def own_suffix(engine: Engine) -> str:
 
 
 def leftovers(engine: Engine) -> list[str]:
-    """What an engine of ours, ended and without containers, still has on this machine after ten seconds.
+    """What an engine of ours, ended and without containers, still has on this machine after half a minute.
 
     The zygote ends at the end of its daemon's connection, so a moment after the daemon.
     """
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (found := _left(engine)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
@@ -363,6 +363,29 @@ def processes(engine: Engine) -> list[int]:
     return found
 
 
+def process_of(engine: Engine, mark: str) -> int:
+    """The process of this engine's that has a text on its command line, or 0."""
+    return next((pid for pid in processes(engine) if mark in _cmdline(pid)), 0)
+
+
+def listens(path: Path) -> bool:
+    """Does somebody listen on a Unix socket? Its file is there a moment before (bind(2), listen(2))."""
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return any(row[3] == "00010000" and row[7:] == [str(path)] for row in rows)  # __SO_ACCEPTCON
+
+
+def files(root: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every regular file below a directory and what is in it; what goes meanwhile is passed over."""
+    for above, _, names in os.walk(root):
+        for path in (Path(above, name) for name in names):
+            try:
+                data = path.read_bytes() if path.is_file() and not path.is_symlink() else None
+            except FileNotFoundError:
+                continue
+            if data is not None:
+                yield path, data
+
+
 def mounts(prefix: str) -> list[str]:
     """Mounts of this mount namespace below a directory."""
     with open("/proc/self/mounts") as file:
@@ -375,7 +398,7 @@ def cgroups(engine: Engine) -> list[str]:
     base = Path("/sys/fs/cgroup")
     for hierarchy in [base, *(path for path in base.iterdir() if path.is_dir())]:
         parent = hierarchy / f"onggi-{own_suffix(engine)}"
-        if parent.is_dir():
+        with contextlib.suppress(OSError):  # it went while we looked
             found += [str(parent), *(str(path) for path in parent.iterdir() if path.is_dir())]
     return found
 

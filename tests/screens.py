@@ -9,6 +9,7 @@ from the program is in `strange`: a test that fears control characters looks the
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -20,6 +21,7 @@ import subprocess
 import termios
 import time
 import unicodedata
+from collections.abc import Callable
 
 SEQUENCE = re.compile(r"\x1b\[([0-?]*)([@-~])")
 
@@ -105,6 +107,7 @@ class Screen:
         self.resize(rows, columns)
         self.seen = b""
         self._rest = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end within a letter
         self._open = True
         try:
             self.process = subprocess.Popen(
@@ -139,14 +142,19 @@ class Screen:
                 data = b""
             self._open = bool(data)
             self.seen += data
-            self._rest = self.grid.feed(self._rest + data.decode("utf-8", "replace"))
+            self._rest = self.grid.feed(self._rest + self._decoder.decode(data))
 
     def until(self, wanted: str, seconds: float = 30) -> None:
         """Wait until it is to be seen."""
+        self.when(lambda lines: wanted in "\n".join(lines), seconds)
+
+    def when(self, holds: Callable[[list[str]], object], seconds: float = 30) -> list[str]:
+        """Wait until the screen is so: what a read brings may end in the middle of a frame, or of a line."""
         deadline = time.monotonic() + seconds
-        while wanted not in "\n".join(self.lines()):
-            assert time.monotonic() < deadline and self._open, f"no {wanted!r} in\n" + "\n".join(self.lines())
+        while not holds(self.lines()):
+            assert time.monotonic() < deadline and self._open, "it did not come:\n" + "\n".join(self.lines())
             self.read()
+        return self.lines()
 
     def wait(self, seconds: float = 30) -> int:
         """Its end, with all that it wrote."""

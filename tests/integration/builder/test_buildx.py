@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ def test_compose_builds(engine: engines.Engine, context: Path) -> None:
     (context / "compose.yaml").write_text("services: {a: {build: ., image: composed}}\n")
     env = {**os.environ, "DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(context.parent)}
     done = subprocess.run(
-        [COMPOSE, "build"], cwd=context, env=env, capture_output=True, text=True, timeout=60
+        [COMPOSE, "build"], cwd=context, env=env, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     assert engine.onggi("run", "--rm", "composed", "ls", "/x") == "Dockerfile\ncompose.yaml\n"
@@ -91,11 +90,8 @@ def test_a_vanished_client_ends_its_build(engine: engines.Engine, context: Path)
         if line.endswith(" running\n"):
             break
     process.send_signal(signal.SIGKILL)
-    killed = time.monotonic()
     process.communicate()
-    while os.listdir(engine.exec_root / "shims"):
-        assert time.monotonic() < killed + 1
-        time.sleep(0.01)
+    engines.until(lambda: not os.listdir(engine.exec_root / "shims"), 10)  # a second where nothing else runs
 
 
 def test_du_and_prune_show_and_remove_the_cache(engine: engines.Engine, context: Path) -> None:

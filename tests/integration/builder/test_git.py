@@ -182,8 +182,7 @@ def test_ssh_is_forwarded(engine: engines.Engine, context: Path, tmp_path: Path)
     )
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL)
     try:
-        while not (tmp_path / "agent").exists():
-            assert agent.poll() is None
+        engines.until(lambda: engines.listens(tmp_path / "agent"))
         env = {"SSH_AUTH_SOCK": str(tmp_path / "agent")}
         subprocess.run(["ssh-add", "-q", tmp_path / "key"], env={**os.environ, **env}, check=True)
         asker = context / "ask.c"

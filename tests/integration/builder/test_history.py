@@ -164,10 +164,10 @@ def test_a_running_build_is_listed_and_followed(engine: engines.Engine, context:
         if line.endswith(" begun\n"):
             break
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    following.communicate(timeout=30)
+    process.communicate(timeout=60)
+    following.communicate(timeout=60)
     assert following.returncode == 0  # it ends with the build
-    assert len(records(engine, context, "--filter", "status=canceled")) == 1
+    engines.until(lambda: len(records(engine, context, "--filter", "status=canceled")) == 1)
 
 
 def test_records_outlive_the_engine(tmp_path: Path, context: Path) -> None:
@@ -181,7 +181,7 @@ def test_records_outlive_the_engine(tmp_path: Path, context: Path) -> None:
             if line.endswith(" begun\n"):
                 break
         engine.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         engine.start()
         cut, first = records(engine, context)
         assert (cut["status"], first["status"]) == ("Error", "Completed")
@@ -247,7 +247,7 @@ def test_who_listens_hears_of_what_comes(engine: engines.Engine, context: Path) 
             ref = await asyncio.to_thread(built, engine, context)
             await asyncio.to_thread(buildx, engine, context, "history", "rm", ref)
             while len(heard) < 3:
-                event = await asyncio.wait_for(stream.recv_message(), 10)
+                event = await asyncio.wait_for(stream.recv_message(), 60)
                 assert event is not None
                 if event.record.Ref == ref:
                     heard.append((event.type, event.record.Ref))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(key, check=True)
     process = subprocess.Popen(["ssh-agent", "-D", "-a", place / "agent"], stdout=subprocess.DEVNULL)
     try:
-        engines.until((place / "agent").exists)
+        engines.until(lambda: engines.listens(place / "agent"))
         env = {**os.environ, "SSH_AUTH_SOCK": str(place / "agent")}
         subprocess.run(["ssh-add", "-q", place / "key"], env=env, check=True)
         yield place / "agent"
@@ -65,9 +66,12 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sockets(engine: engines.Engine) -> int:
     assert engine.process is not None
-    place = Path(f"/proc/{engine.process.pid}/fd")
-    found = [os.readlink(one) for one in place.iterdir() if one.is_symlink()]
-    return sum(one.startswith("socket:") for one in found)
+    place = f"/proc/{engine.process.pid}/fd"
+    found = 0
+    for name in os.listdir(place):
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            found += os.readlink(f"{place}/{name}").startswith("socket:")
+    return found
 
 
 def test_steps_ask_the_clients_agents(
@@ -110,7 +114,7 @@ def test_an_agent_that_goes_away_ends_its_connections_only(
 ) -> None:
     gone = subprocess.Popen(["ssh-agent", "-D", "-a", tmp_path / "gone"], stdout=subprocess.DEVNULL)
     try:
-        engines.until((tmp_path / "gone").exists)
+        engines.until(lambda: engines.listens(tmp_path / "gone"))
         waits = "touch /c/in; until test -e /c/go; do sleep 0.05; done"
         mounts = "--mount=type=ssh --mount=type=cache,target=/c"
         dockerfile = f"FROM busybox:test\nCOPY ask /bin/\nRUN {mounts} {waits}; ask $SSH_AUTH_SOCK | wc -c\n"

@@ -221,7 +221,7 @@ def test_killed_while_mending_the_rest_is_mended_by_the_next(engine: Engine) -> 
         engine.stop()
         engine.start(failpoint=f"{point}=kill")
         engine.run("onggi", "system", "check", "--repair", check=False)
-        assert engine.process is not None and engine.process.wait(20) == -9, point
+        assert engine.process is not None and engine.process.wait(60) == -9, point
         engine.start()
         assert check(engine, "--repair")[0] == 0
         assert check(engine) == (0, {})

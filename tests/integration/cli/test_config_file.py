@@ -84,19 +84,22 @@ def test_headers_and_a_broken_file(tmp_path: Path) -> None:
     def answer() -> None:
         peer, _ = listener.accept()
         with peer:
-            seen.append(peer.recv(65536))
+            head = b""
+            while b"\r\n\r\n" not in head and (data := peer.recv(65536)):
+                head += data
+            seen.append(head)
             peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
 
     thread = threading.Thread(target=answer)
     thread.start()
     host = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     env = {**os.environ, "DOCKER_CONFIG": str(config), "DOCKER_HOST": host}
-    subprocess.run([str(engines.ONGGI), "ps", "-q"], env=env, check=True, timeout=30)
+    subprocess.run([str(engines.ONGGI), "ps", "-q"], env=env, check=True, timeout=60)
     thread.join()
     listener.close()
     assert b"X-Team: jars\r\n" in seen[0] and b"User-Agent: other" not in seen[0]
     (tmp_path / "config.json").write_text("{")
-    done = subprocess.run([str(engines.ONGGI), "ps"], env=env, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([str(engines.ONGGI), "ps"], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "config.json" in done.stderr and "Traceback" not in done.stderr
 
 

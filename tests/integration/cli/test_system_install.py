@@ -22,8 +22,8 @@ SYSTEMD = "/usr/lib/systemd/systemd"
 FIRST = str(engines.ONGGI)
 INSTALLED = "/usr/local/bin/onggi"
 LISTENER = (
-    "import signal, socket; s = socket.socket(socket.AF_UNIX); s.bind('/run/docker.sock'); s.listen(); "
-    "signal.pause()"
+    "import os, signal, socket; s = socket.socket(socket.AF_UNIX); s.bind('/run/new'); s.listen(); "
+    "os.rename('/run/new', '/run/docker.sock'); signal.pause()"
 )
 
 
@@ -179,7 +179,7 @@ def machine(onggi: engines.Engine) -> Iterator[Machine]:
         onggi.onggi("rmi", "skeleton:test")
 
 
-def _until(holds: object, seconds: float = 30) -> None:
+def _until(holds: object, seconds: float = 80) -> None:
     """An emulated processor is left alone for a while: asking is what takes its time there."""
     deadline = time.monotonic() + seconds * (20 if "ONGGI_V2" in os.environ else 1)
     while not holds():  # type: ignore[operator]

@@ -47,7 +47,7 @@ class Screen:
     def type(self, text: bytes) -> None:
         os.write(self.master, text)
 
-    def until(self, wanted: bytes, seconds: float = 20) -> None:
+    def until(self, wanted: bytes, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while wanted not in self.seen:
             assert time.monotonic() < deadline, f"wanted {wanted!r}, saw {self.seen!r}"
@@ -55,7 +55,7 @@ class Screen:
                 self.seen += os.read(self.master, 4096)
 
     def wait(self) -> int:
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -82,7 +82,7 @@ def test_a_shell_on_a_terminal(dockerd: engines.Engine) -> None:
         assert b"30 90" in screen.seen
         screen.resize(40, 100)
         os.killpg(screen.process.pid, signal.SIGWINCH)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while b"40 100" not in screen.seen:
             assert time.monotonic() < deadline, screen.seen
             screen.type(b"stty size; echo next$((3+4))\r")
@@ -173,7 +173,7 @@ def test_signals_are_sent_on(dockerd: engines.Engine, number: signal.Signals) ->
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
         assert process.stdout.read() == b"got\n"
-        assert process.wait(timeout=20) == 7
+        assert process.wait(timeout=60) == 7
 
 
 def test_a_closed_pipe_ends_quietly(dockerd: engines.Engine, names: list[str]) -> None:

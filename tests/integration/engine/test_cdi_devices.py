@@ -229,7 +229,7 @@ def test_hostile_files_take_nothing_but_themselves_away(bench: tuple[engines.Eng
     (first / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     began = time.monotonic()
     warnings = engine.api("GET", "/v1.51/info")["Warnings"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # the bomb alone would take for ever
     for name in ("pipe.json", "loop.json", "tty.yaml", "deep.yaml", "deep.json", "bomb.yaml", "large.json",
                  "bytes.yaml"):  # fmt: skip
         assert any(f"{first}/{name}" in text for text in warnings), name
@@ -282,8 +282,9 @@ def test_in_a_user_namespace(bench: tuple[engines.Engine, Path]) -> None:
     )
     assert got.split() == ["8", "1"]
     for name in ("createRuntime", "poststop"):
-        engines.until(lambda name=name: (top / f"hooked-mapped-{name}").exists())  # type: ignore[misc]
-        assert (top / f"hooked-mapped-{name}").read_text().split()[:3] == ["0", "0", "0"]
+        path = top / f"hooked-mapped-{name}"
+        engines.until(lambda path=path: path.exists() and path.read_text().count("\n") == 2)  # type: ignore[misc]
+        assert path.read_text().split()[:3] == ["0", "0", "0"]
 
 
 def test_a_name_of_the_host_is_not_taken_for_its_device(bench: tuple[engines.Engine, Path]) -> None:

@@ -96,7 +96,7 @@ async def test_a_running_container_runs_on_and_ends_with_its_code(config: Engine
     os.kill(pid, 0)
     ended = await wait.wait(bench.engine, "jar")
     await kill.kill(bench.engine, "jar", signal="TERM")
-    assert (await asyncio.wait_for(ended, 10)).status_code == 5
+    assert (await asyncio.wait_for(ended, 30)).status_code == 5
     await leave(bench)
 
 
@@ -105,12 +105,16 @@ async def test_an_exit_while_nobody_looked_is_known(config: EngineConfig, image:
         config, """await start.start(engine, await make(engine, "jar", "sh", "-c", "sleep 0.3; exit 9"))"""
     )
     engine_paths = config.paths
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     directory = f"{engine_paths.containers_dir}/{os.listdir(engine_paths.containers_dir)[0]}"
     while not os.path.exists(f"{directory}/exit.json"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     bench = await taken_over(config)
+    deadline = time.monotonic() + 30  # the shim may be about to tell of it
+    while bench.record("jar").status == "running":
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
     assert (bench.record("jar").status, bench.record("jar").exit_code) == ("exited", 9)
     await leave(bench)
 
@@ -140,7 +144,7 @@ async def test_always_comes_back_with_the_engine_and_a_stopped_one_does_not(
     """,
     )
     bench = await taken_over(config)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while bench.record("always").status != "running":
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -241,6 +245,6 @@ async def test_a_killed_shim_is_a_lost_run(config: EngineConfig, image: None) ->
     ended = await wait.wait(bench.engine, container_id)
     init = bench.record(container_id).pid
     os.kill((await shim.state()).shim_pid, 9)
-    assert (await asyncio.wait_for(ended, 10)).status_code in (137, 255)
+    assert (await asyncio.wait_for(ended, 30)).status_code in (137, 255)
     assert not os.path.exists(f"/proc/{init}/exe") or not os.readlink(f"/proc/{init}/exe")
     await leave(bench)

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,7 @@ async def never() -> None:
     raise AssertionError("a detached exec takes no connection")
 
 
-async def until(true: Callable[[], object], seconds: float = 10) -> None:
+async def until(true: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "did not come true"
@@ -73,7 +74,7 @@ async def test_stop_kills_after_its_patience(bench: Bench) -> None:
     begin = time.monotonic()
     await stop.stop(bench.engine, container_id, timeout=0)
     assert bench.record(container_id).exit_code == 137
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 8  # a stop without a timeout waits for ten
 
 
 async def test_kill_with_a_signal_and_its_errors(bench: Bench) -> None:
@@ -263,7 +264,8 @@ async def test_events(bench: Bench) -> None:
 
 async def test_commit_keeps_files_and_changes(bench: Bench) -> None:
     container_id = await bench.start("sh", "-c", "echo kept > /kept; sleep 100", name="source")
-    await until(lambda: os.path.exists(f"{bench.engine.snapshots.tree(container_id)}/kept"))
+    kept = Path(bench.engine.snapshots.tree(container_id), "kept")
+    await until(lambda: kept.exists() and kept.read_text() == "kept\n")
     image_id = await commit.commit(
         bench.engine, "source", repository="kept", tag="1", changes=['CMD ["cat", "/kept"]']
     )

@@ -95,7 +95,6 @@ def test_a_view_of_a_stopped_container_shows_its_volumes_and_leaves_no_mount(tmp
     (tmp_path / "low" / "gone").write_text("old")
     (tmp_path / "volume" / "data").write_text("kept")
     data = f"lowerdir={tmp_path}/low,upperdir={tmp_path}/up,workdir={tmp_path}/work"
-    before = Path("/proc/self/mountinfo").read_text()
     volume = plan.mount(f"{tmp_path}/volume", "/v", "bind", mounts.MS_BIND | mounts.MS_RDONLY)
     fd = view.open_root([plan.mount("overlay", "/", "overlay", 0, data)], [(volume, ())])
     try:
@@ -108,7 +107,7 @@ def test_a_view_of_a_stopped_container_shows_its_volumes_and_leaves_no_mount(tmp
         os.unlink(f"/proc/self/fd/{fd}/gone")
     finally:
         os.close(fd)
-    assert Path("/proc/self/mountinfo").read_text() == before
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()  # others' mounts come and go
     upper, lower = (os.open(tmp_path / name, os.O_RDONLY) for name in ("up", "low"))
     try:
         found = [(change.kind.letter, change.path) for change in overlay_changes(upper, [lower])]

@@ -30,7 +30,7 @@ def killed(engine: Engine, point: str, method: str, path: str, body: object = No
     with contextlib.suppress(OSError, http.client.HTTPException):
         status, text = engine.request(method, path, body)
         raise AssertionError(f"{point} was not met: {status} {text!r}")
-    assert engine.process is not None and engine.process.wait(20) == -9
+    assert engine.process is not None and engine.process.wait(60) == -9
     engine.start()
 
 
@@ -79,7 +79,7 @@ def test_killed_while_committing(engine: Engine, point: str) -> None:
     }
     cid = engine.api("POST", "/containers/create", body)["Id"]
     engine.api("POST", f"/containers/{cid}/start")
-    engine.docker("exec", cid, "sh", "-c", "until [ -e /made ]; do :; done")
+    engine.docker("exec", cid, "sh", "-c", "until [ -s /made ]; do :; done")
     path = f"/commit?container={cid}&repo=made&tag=1"
     killed(engine, point, "POST", path)
     assert engine.request("GET", "/images/made:1/json")[0] == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -28,11 +29,18 @@ LARGE = registries.layer({f"d/{n}": os.urandom(1 << 16) for n in range(SMALL_BYT
 def workers() -> set[int]:
     """The workers of this process."""
     found = set()
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            if b"onggi.images.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.add(int(pid))
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            children = Path(f"/proc/self/task/{task}/children").read_text()
+            found |= {int(pid) for pid in children.split() if is_worker(pid)}
     return found
+
+
+def is_worker(pid: str) -> bool:
+    try:
+        return b"onggi.images.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False
 
 
 @pytest.mark.parametrize("packed", [LARGE, gzip.compress(LARGE, 1)], ids=["plain", "gzip"])

@@ -103,34 +103,39 @@ def about(measured: float, wanted: float) -> bool:
     return (SLOW > 1 or 0.85 * wanted < measured) and 0 < measured < 1.15 * wanted
 
 
-def without(measured: float) -> bool:
+def holds(box: dict[str, Any], direction: str, wanted: float) -> bool:
+    """One of three measurements: where others use the machine, one may be late or catch up."""
+    return any(about(rate(box, direction), wanted) for _ in range(3))
+
+
+def without(box: dict[str, Any], direction: str) -> bool:
     """Is it as fast as a link without a limit?"""
-    return SLOW > 1 or measured > 200 * MEGABIT
+    return SLOW > 1 or any(rate(box, direction, 2) > 200 * MEGABIT for _ in range(3))
 
 
 def test_both_directions_hold_and_inspect_tells_them(engine: Engine) -> None:
     box = start(engine, "--network", "name=web,driver-opt=bandwidth-in=20mbit,driver-opt=bandwidth-out=8mbit")
     assert box["options"] == {"bandwidth-in": "20mbit", "bandwidth-out": "8mbit"}
-    assert about(rate(box, "in"), 20 * MEGABIT)
-    assert about(rate(box, "out"), 8 * MEGABIT)
+    assert holds(box, "in", 20 * MEGABIT)
+    assert holds(box, "out", 8 * MEGABIT)
     assert len(ifbs(engine)) == 1
 
 
 def test_our_flags_on_the_default_bridge(engine: Engine) -> None:
     box = start(engine, "--bandwidth-out", "50mbit", network="bridge", client="onggi")
-    assert about(rate(box, "out"), 50 * MEGABIT)
-    assert without(rate(box, "in", 2))
+    assert holds(box, "out", 50 * MEGABIT)
+    assert without(box, "in")
 
 
 def test_a_change_while_it_runs(engine: Engine) -> None:
     box = start(engine, "--network", "web", "--bandwidth-in", "10mbit", client="onggi")
-    assert about(rate(box, "in"), 10 * MEGABIT)
+    assert holds(box, "in", 10 * MEGABIT)
     engine.onggi("update", "--bandwidth-in", "30mbit", "--bandwidth-out", "5mbit", "box")
-    assert about(rate(box, "in"), 30 * MEGABIT)
-    assert about(rate(box, "out"), 5 * MEGABIT)
+    assert holds(box, "in", 30 * MEGABIT)
+    assert holds(box, "out", 5 * MEGABIT)
     engine.onggi("update", "--bandwidth-in", "0", "--bandwidth-out", "0", "--bandwidth-network", "web", "box")
-    assert without(rate(box, "in", 2))
-    assert without(rate(box, "out", 2))
+    assert without(box, "in")
+    assert without(box, "out")
     assert ifbs(engine) == []
     engine.docker("restart", "-t", "0", "box")  # and it stays as it was told last
     assert ifbs(engine) == []
@@ -140,13 +145,13 @@ def test_a_networks_options_are_for_its_containers(engine: Engine) -> None:
     engine.docker("network", "create", "-o", "bandwidth-out=6mbit", "slow")
     try:
         box = start(engine, "--network", "slow", network="slow")
-        assert about(rate(box, "out"), 6 * MEGABIT)
+        assert holds(box, "out", 6 * MEGABIT)
         engine.docker("network", "disconnect", "slow", "box")
         assert ifbs(engine) == []
         engine.docker("network", "connect", "--driver-opt", "bandwidth-out=12mbit", "slow", "box")
         found = engine.api("GET", "/containers/box/json")["NetworkSettings"]["Networks"]["slow"]
         assert found["DriverOpts"] == {"bandwidth-out": "12mbit"}
-        assert about(rate(box | {"gateway": found["Gateway"]}, "out"), 12 * MEGABIT)
+        assert holds(box | {"gateway": found["Gateway"]}, "out", 12 * MEGABIT)
     finally:
         engine.remove_all()
         engine.docker("network", "rm", "slow")
@@ -163,7 +168,7 @@ def test_who_administers_the_network_inside_cannot_take_it_off(engine: Engine) -
     ).stdout
     assert "tbf" not in shown
     subprocess.run([*inside, "tc", "qdisc", "replace", "dev", "eth0", "root", "pfifo"], check=True)
-    assert about(rate(box, "out"), 8 * MEGABIT)
+    assert holds(box, "out", 8 * MEGABIT)
 
 
 def test_an_engine_that_was_killed_takes_it_up_again(engine: Engine) -> None:
@@ -171,13 +176,13 @@ def test_an_engine_that_was_killed_takes_it_up_again(engine: Engine) -> None:
     engine.kill()
     subprocess.run(["tc", "qdisc", "del", "dev", ifbs(engine)[0], "root"], check=True)
     engine.start()
-    assert about(rate(box, "out"), 8 * MEGABIT)
+    assert holds(box, "out", 8 * MEGABIT)
     assert engine.api("GET", "/containers/box/json")["State"]["Pid"] == box["pid"]
     engine.kill()
     os.kill(box["pid"], signal.SIGKILL)
     assert len(ifbs(engine)) == 1
     engine.start()
-    assert ifbs(engine) == []
+    until(lambda: ifbs(engine) == [])
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_two_sandboxes_and_the_host_reach_each_other(host: OwnNetwork) -> None:
         server = threading.Thread(target=echo_once, args=(listener,))
         server.start()
         with Entered(second.fd):
-            client = socket.create_connection(("10.99.0.2", 8000), timeout=5)
+            client = socket.create_connection(("10.99.0.2", 8000), timeout=30)
         with client:
             client.sendall(b"through the bridge")
             got = client.recv(100)
@@ -136,7 +136,7 @@ def test_the_loopback_of_a_sandbox_is_up(host: OwnNetwork) -> None:
     def work() -> None:
         sandbox = open_sandbox()
         with Entered(sandbox.fd), socket.create_server(("127.0.0.1", 0)) as listener:
-            socket.create_connection(listener.getsockname(), timeout=5).close()
+            socket.create_connection(listener.getsockname(), timeout=30).close()
         sandbox.close()
 
     host(work)

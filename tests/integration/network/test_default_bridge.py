@@ -13,6 +13,7 @@ import pytest
 from tests import engines
 from tests.engines import BUSYBOX, Engine
 from tests.integration.network.test_beside_firewalls import CLIENT, HOST, Wire, serve
+from tests.wires import within
 
 pytestmark = pytest.mark.root
 
@@ -105,7 +106,7 @@ def test_masquerade_neighbours_and_the_publishing_address(engine: Engine, wire: 
     serve(engine, 8080)
     address = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
     assert engine.docker("port", "web").strip() == f"80/tcp -> {HOST}:8080"
-    assert wire.fetch(HOST, 8080) == "hello"
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     blocked = engine.run("docker", "run", "--rm", BUSYBOX, "ping", "-c", "1", "-W", "2", address, check=False)
     assert blocked.returncode == 1
     table = wire.on_host("nft", "list", "ruleset")
@@ -170,9 +171,9 @@ def test_a_host_that_the_engine_made_a_router_is_none_for_others(engine: Engine,
     wire.on_host("nft", "add rule ip watch out ip daddr 203.0.113.9 counter")
     for flags, count in (((), "packets 0"), (("--ip-forward-no-drop",), "packets 1")):
         started(engine, *flags)
-        assert run(engine, "ping", "-c", "1", "-W", "2", CLIENT)
+        assert run(engine, "ping", "-c", "1", "-W", "10", CLIENT)
         send(wire)
-        assert count in wire.on_host(*passed)
+        within(5, lambda count=count: count in wire.on_host(*passed))  # type: ignore[misc]
     assert wire.on_host("sysctl", "-n", "net.ipv4.ip_forward").strip() == "1"
 
 

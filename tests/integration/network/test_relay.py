@@ -46,10 +46,7 @@ def serve(engine: Engine, *flags: str, name: str = "web") -> None:
 
 
 def relay_pid(engine: Engine) -> int:
-    for pid in engines.processes(engine):
-        if b"network.relay.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return pid
-    return 0
+    return engines.process_of(engine, "network.relay.process")
 
 
 def free(wire: Wire, family: int, port: int) -> bool:
@@ -78,7 +75,7 @@ def test_ipv6_ports_are_reached_from_outside_from_here_and_by_localhost(engine: 
     for address in ("::1", "127.0.0.1", HOST, HOST6):
         assert wire.fetch(address, 8080, at=0) == "hello", address
     gateway = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["six"]["IPv6Gateway"]
-    page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {gateway} 8080"
+    page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 15 {gateway} 8080"
     assert "hello" in engine.docker("exec", "web", "sh", "-c", page)
     status = Path(f"/proc/{relay_pid(engine)}/status").read_text()
     assert "Uid:\t65534\t65534" in status
@@ -207,7 +204,7 @@ def test_ports_obey_the_rules_of_input(obedient: Engine, wire: Wire) -> None:
     assert wire.fetch(HOST, 8080, timeout=1) == ""
     assert wire.fetch("127.0.0.1", 8080, at=0) == "hello"
     bridge = obedient.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["bridge"]
-    page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {bridge['Gateway']} 8080"
+    page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 15 {bridge['Gateway']} 8080"
     assert "hello" in obedient.docker("exec", "web", "sh", "-c", page)
     wire.on_host("nft", "flush chain inet theirs input")
     assert wire.fetch(HOST, 8080) == "hello"
@@ -317,7 +314,7 @@ def test_the_relay_outlives_the_engine_and_the_next_engine_takes_it_up(obedient:
     assert wire.fetch(HOST, 8080) == "hello"
     os.kill(pid, signal.SIGKILL)
     within(6, lambda: wire.fetch(HOST, 8080) == "hello")
-    assert "relay process was gone" in obedient.log
+    within(5, lambda: "relay process was gone" in obedient.log)
     obedient.docker("rm", "-f", "web")
     assert free(wire, socket.AF_INET, 8080)
 
@@ -337,7 +334,7 @@ def test_a_large_transfer_and_a_half_closed_connection(obedient: Engine, wire: W
     within(5, lambda: ":80 " in obedient.docker(*listening))
 
     def work() -> bytes:
-        with socket.create_connection((HOST, 8080), timeout=30) as peer:
+        with socket.create_connection((HOST, 8080), timeout=60) as peer:
             for _ in range(64):
                 peer.sendall(bytes(1 << 20))
             peer.shutdown(socket.SHUT_WR)
@@ -398,10 +395,10 @@ def test_beside_ufw_docker_s_policy_passes_and_containers_reach_the_world(
     serve(engine, "-p", "8080:80")
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     with inside(wire.holders[1].pid), socket.create_server((CLIENT, 9000)) as listener:
-        page = f"echo | timeout 3 nc -w 2 {CLIENT} 9000"
+        page = f"echo | timeout 30 nc -w 30 {CLIENT} 9000"
         asking = threading.Thread(target=lambda: engine.docker("exec", "web", "sh", "-c", page))
         asking.start()
-        listener.settimeout(10)
+        listener.settimeout(30)
         peer, _ = listener.accept()
         peer.close()
         asking.join()
@@ -499,7 +496,7 @@ def test_a_kill_in_mid_publishing_leaves_no_port_behind(obedient: Engine, wire: 
     verb = ["rm", "-f"] if point == "network.shut" else ["start"]
     obedient.run("docker", *verb, "web", check=False)
     assert obedient.process is not None
-    obedient.process.wait(10)
+    obedient.process.wait(60)
     obedient.kill()
     assert wire.fetch(HOST, 8080) == "hello"
     obedient.start()

@@ -192,7 +192,7 @@ def test_own_ports_and_those_of_neighbours_from_within(engine: Engine, wire: Wir
     serve(engine, "-p", "8080:80")
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     gateway = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["bridge"]["Gateway"]
-    page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {gateway} 8080"
+    page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 15 {gateway} 8080"
     assert "hello" in engine.docker("exec", "web", "sh", "-c", page)
     assert "hello" in engine.docker("run", "--rm", BUSYBOX, "sh", "-c", page)
     local = page.replace(gateway, "127.0.0.1")
@@ -207,7 +207,7 @@ def test_a_container_s_own_port_by_the_host_s_address(
     prepared = rootless_hosts.engine_on(wire, rootless_user, tmp_path, "--rootless-network=slirp4netns")
     with engines.running(prepared) as engine:
         serve(engine, "-p", "8080:80")
-        page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {HOST} 8080"
+        page = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 15 {HOST} 8080"
         within(5, lambda: "hello" in engine.docker("exec", "web", "sh", "-c", page))
 
 
@@ -271,7 +271,7 @@ def test_a_kill_in_mid_publishing_leaves_no_port_behind(engine: Engine, wire: Wi
     verb = ["rm", "-f"] if point == "network.shut" else ["start"]
     engine.run("docker", *verb, "web", check=False)
     assert engine.process is not None
-    engine.process.wait(10)
+    engine.process.wait(60)
     engine.kill()
     assert wire.fetch(HOST, 8080) == "hello"
     engine.start()
@@ -289,11 +289,11 @@ def test_networks_as_with_root(engine: Engine, wire: Wire) -> None:
     run = ["run", "-d", "--network", "one", "--network-alias", "friend", "--name", "first"]
     engine.docker(*run, BUSYBOX, "sleep", "1000")
     engine.docker("run", "-d", "--network", "two", "--name", "second", BUSYBOX, "sleep", "1000")
-    engine.docker("exec", "first", "ping", "-c1", "-W2", "friend")
+    engine.docker("exec", "first", "ping", "-c1", "-W10", "friend")
     assert engine.run("docker", "exec", "second", "ping", "-c1", "-W2", "first", check=False).returncode
     engine.docker("network", "connect", "two", "first")
-    engine.docker("exec", "second", "ping", "-c1", "-W2", "first")
-    engine.docker("exec", "second", "ping6", "-c1", "-W2", "first")
+    engine.docker("exec", "second", "ping", "-c1", "-W10", "first")
+    engine.docker("exec", "second", "ping6", "-c1", "-W10", "first")
     engine.docker("network", "disconnect", "two", "first")
     assert engine.run("docker", "exec", "second", "ping", "-c1", "-W2", "first", check=False).returncode
     engine.docker("network", "connect", "inner", "second")

@@ -50,7 +50,7 @@ class Running:
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def cache(root: Path, *flags: str) -> Iterator[Running]:
             assert process.poll() is None, log.read_text()
             return re.findall(r"http://127.0.0.1:(\d+)", log.read_text())[known:]
 
-        engines.until(ready, 20)
+        engines.until(ready, 60)
         yield Running(process, int(ready()[-1]), root, log)
     finally:
         process.kill()
@@ -205,7 +205,7 @@ def test_several_clients_share_one_download(tmp_path: Path) -> None:
                 handler.send_header("Content-Length", str(len(whole)))
                 handler.end_headers()
                 handler.wfile.write(whole[:200_000])
-                go.wait(20)
+                go.wait(60)
                 handler.wfile.write(whole[200_000:])
                 return True
             return False
@@ -234,7 +234,7 @@ def test_several_clients_share_one_download(tmp_path: Path) -> None:
 
 def test_a_client_that_goes_away_does_not_end_the_download(tmp_path: Path, upstream: Registry) -> None:
     with cache(tmp_path / "c", "--upstream", upstream.host) as one:
-        connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=60)
         connection.request("GET", f"/v2/team/app/blobs/{BLOB}")
         connection.getresponse().read(10)
         connection.close()
@@ -254,7 +254,7 @@ def test_a_download_that_was_cut_off_goes_on_after_a_kill(tmp_path: Path) -> Non
             handler.send_header("Content-Length", str(len(made.blobs[blob])))
             handler.end_headers()
             handler.wfile.write(made.blobs[blob][:300_000])
-            hold.wait(20)
+            hold.wait(60)
             return True
 
         script.rules.append(half)
@@ -348,7 +348,7 @@ def test_a_cache_that_was_damaged_mends_itself(tmp_path: Path, upstream: Registr
             [str(engines.ONGGI), "registry", "cache", "--root", str(root), "--listen", "127.0.0.1:0"],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
         assert second.returncode == 1 and "is held" in second.stderr
         one.stop()

@@ -36,18 +36,15 @@ class Configured:
 
     def reload(self, **settings: object) -> None:
         """Write the file, send SIGHUP and wait until the engine says that it has read it."""
-        before = self.engine.log.count("eloaded configuration") + self.engine.log.count("is not reloaded")
+        before = self._reloads()
         self._path.write_text(json.dumps({key.replace("_", "-"): value for key, value in settings.items()}))
         assert self.engine.process is not None
         os.kill(self.engine.process.pid, signal.SIGHUP)
-        engines.until(
-            lambda: (
-                self.engine.log.count("eloaded configuration")
-                + self.engine.log.count("is not reloaded")
-                + self.engine.log.count("rror reconfiguring")
-                > before
-            )
-        )
+        engines.until(lambda: self._reloads() > before)
+
+    def _reloads(self) -> int:
+        words = ("eloaded configuration", "is not reloaded", "rror reconfiguring")
+        return sum(self.engine.log.count(one) for one in words)
 
     def pull(self, name: str) -> str:
         """What `docker pull` says on stderr; nothing where it went well."""

@@ -201,10 +201,10 @@ def test_a_cache_behind_a_proxy(tmp_path: Path, plain: Registry, proxy: Proxy) -
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
     try:
-        engines.until(lambda: b"http://127.0.0.1:" in log.read_bytes(), 20)
+        engines.until(lambda: b"http://127.0.0.1:" in log.read_bytes(), 60)
         port = int(log.read_text().split("http://127.0.0.1:")[1].split(",")[0])
         assert registries.request(port, "GET", "/v2/team/app/manifests/1")[2] == MADE.manifest
         assert proxy.asked and SECRET not in log.read_text()
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)

@@ -102,11 +102,11 @@ def test_a_service_of_the_users_own(somebody: rootless.User) -> None:
         cwd=somebody.home,
     )
     try:
-        until(path.exists)
+        until(lambda: engines.listens(path))
         assert "rootless" in somebody.run(onggi, "info").stdout
     finally:
         service_manager.terminate()
-        assert service_manager.wait(20) == 0
+        assert service_manager.wait(60) == 0
     assert somebody.run(onggi, "system", "uninstall", "--user").stdout.count("removed") == 3
     assert not launcher.exists()
     path.unlink()
@@ -177,7 +177,7 @@ def test_containers_outlive_a_killed_engine(engine: rootless.Engine, whom: str) 
     before = namespaces(inner)
     if whom == "engine":
         os.kill(inner, signal.SIGKILL)
-        assert engine.process.wait(10) == 137
+        assert engine.process.wait(60) == 137
     engine.kill()
     until(lambda: not Path(f"/proc/{inner}").exists())
     assert Path(f"/proc/{init}").exists()
@@ -195,8 +195,8 @@ def test_a_killed_shim_takes_its_container_along(engine: rootless.Engine) -> Non
     """Without a cgroup the processes are known by their namespace."""
     engine.onggi("run", "-d", *NONE, "--name", "jar", BUSYBOX, "sh", "-c", "sleep 1000 & exec sleep 1000")
     engine.onggi("exec", "-d", "jar", "sleep", "999")
+    until(lambda: len(engine.api("GET", "/containers/jar/top")["Processes"]) == 3)
     pids = [int(row[1]) for row in engine.api("GET", "/containers/jar/top")["Processes"]]
-    assert len(pids) == 3
     state = engine.api("GET", "/containers/jar/json")["Id"]
     shim = int((engine.exec_root / "shims" / state / "state").read_text().split()[1])
     os.kill(shim, signal.SIGKILL)
@@ -214,7 +214,8 @@ def test_an_engine_comes_back_to_containers_without_shims(engine: rootless.Engin
     held = os.open(f"/proc/{inner}/ns/net", os.O_RDONLY)  # or the next one has its number
     engine.kill()
     for pid in inhabitants(before):  # shims, and companions, which would keep the namespaces, too
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     until(lambda: not inhabitants(before))
     assert all(Path(f"/proc/{pid}").exists() for pid in pids)
     engine.start()
@@ -222,7 +223,7 @@ def test_an_engine_comes_back_to_containers_without_shims(engine: rootless.Engin
     os.close(held)
     assert now[0] == before[0]
     assert now[1:] != before[1:]
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     assert engine.api("GET", "/containers/jar/json")["State"]["ExitCode"] == 255
     until(lambda: engine.api("GET", "/containers/back/json")["State"]["Running"])
     assert engine.onggi("start", "jar") == "jar\n"

@@ -52,7 +52,7 @@ def test_life(group: tuple[cgroups.Cgroup, subprocess.Popen[bytes]]) -> None:
     assert (handle.stats().pids_limit, handle.stats().memory.limit) == (31, 1 << 27)
     handle.freeze()
     handle.kill()
-    assert process.wait(10) == -9
+    assert process.wait(30) == -9
     assert handle.empty()
 
 
@@ -66,7 +66,7 @@ def test_the_oom_killer_is_noticed(group: tuple[cgroups.Cgroup, subprocess.Popen
             capture_output=True,
         )
         assert eater.returncode == -9
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while watch.read() == 0:
             assert time.monotonic() < deadline
             time.sleep(0.01)

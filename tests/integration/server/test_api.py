@@ -115,7 +115,7 @@ def test_volumes_have_dockerds_shape(bare: engines.Engine) -> None:
 
 
 def test_events_come_as_they_happen(bare: engines.Engine) -> None:
-    connection = engines.UnixHTTP(bare.socket, timeout=10)
+    connection = engines.UnixHTTP(bare.socket)
     connection.request("GET", "/events?filters=%7B%22type%22%3A%7B%22volume%22%3Atrue%7D%7D")
     answer = connection.getresponse()
     assert answer.status == 200
@@ -137,7 +137,7 @@ def test_a_half_sent_request_blocks_nobody(bare: engines.Engine) -> None:
 
 def test_a_second_daemon_of_the_same_root_is_refused(bare: engines.Engine, tmp_path: Path) -> None:
     words = ["daemon", "--data-root", str(bare.root), "--exec-root", str(tmp_path)]
-    done = subprocess.run([str(engines.ONGGI), *words], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([str(engines.ONGGI), *words], capture_output=True, text=True, timeout=60)
     assert bare.process is not None
     assert done.returncode == 1 and f"pid {bare.process.pid}" in done.stderr
     assert bare.answers()
@@ -152,7 +152,7 @@ def test_sigterm_ends_it_cleanly_and_the_socket_goes(tmp_path: Path) -> None:
         stream.request("GET", "/events")
         assert stream.getresponse().status == 200
         engine.process.send_signal(signal.SIGTERM)
-        assert engine.process.wait(20) == 0
+        assert engine.process.wait(60) == 0
         assert not Path(engine.socket).exists() and not pid_file.exists()
         stream.close()
         engine.start()
@@ -161,7 +161,7 @@ def test_sigterm_ends_it_cleanly_and_the_socket_goes(tmp_path: Path) -> None:
 def test_readiness_is_told_to_the_service_manager(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
+        manager.settimeout(60)
         root, run = tmp_path / "root", tmp_path / "run"
         run.mkdir()
         words = [

@@ -40,7 +40,7 @@ def crowded(tmp_path: Path) -> Iterator[Engine]:
 def _connected(engine: Engine) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.connect(engine.socket)  # waits while the queue is full
-    sock.settimeout(20)
+    sock.settimeout(60)
     return sock
 
 

@@ -84,7 +84,7 @@ def fill(engine: Engine, tmp: Path) -> None:
         "-c",
         "rm -r /etc/1*; dd if=/dev/zero of=/holes bs=1 seek=50M count=1",
     )
-    engines.until(lambda: engine.docker("logs", "--tail", "1", "writer") == "200000\n", 30)
+    engines.until(lambda: engine.docker("logs", "--tail", "1", "writer") == "200000\n", 60)
     (engine.root / "oci/partial/sha256-left").write_bytes(os.urandom(3 << 20))
     subprocess.run(
         ["sync", "-f", str(engine.root)], check=True
@@ -177,8 +177,13 @@ def test_kinds_that_are_asked_for_say_the_same(engine: Engine) -> None:
         assert [
             name for name in ("Images", "Containers", "Volumes", "BuildCache") if part[name] is not None
         ] == [key]
-        assert part[key] == whole[key]
+        assert [ageless(one) for one in part[key]] == [ageless(one) for one in whole[key]]
         assert part["LayersSize"] == (whole["LayersSize"] if kind == "image" else 0)
+
+
+def ageless(one: dict[str, Any]) -> dict[str, Any]:
+    """Without what another second makes another text of: `Up 2 seconds`."""
+    return {name: value for name, value in one.items() if name != "Status"}
 
 
 def test_sizes_of_single_objects(engine: Engine) -> None:

@@ -91,8 +91,7 @@ def test_logs_stop_and_remove(onggi: Engine) -> None:
         "-c",
         "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done",
     )
-    follow = onggi.run("docker", "logs", "--tail", "1", name)
-    assert follow.stdout in ("", "ready\n")
+    engines.until(lambda: onggi.run("docker", "logs", "--tail", "1", name).stdout == "ready\n")
     onggi.run("docker", "stop", "talker")
     assert onggi.run("docker", "logs", "talker").stdout == "ready\n"
     state = json.loads(onggi.run("docker", "inspect", "talker").stdout)[0]["State"]
@@ -155,7 +154,7 @@ def test_stats_top_and_export(onggi: Engine, tmp_path: Path) -> None:
 
 
 def test_events_of_a_life(onggi: Engine) -> None:
-    connection = engines.UnixHTTP(onggi.socket, timeout=30)
+    connection = engines.UnixHTTP(onggi.socket, timeout=60)
     # `status` and `from` left the answer in 1.52
     connection.request("GET", "/v1.51/events?filters=%7B%22container%22%3A%5B%22living%22%5D%7D")
     answer = connection.getresponse()

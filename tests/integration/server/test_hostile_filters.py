@@ -16,6 +16,7 @@ from tests.engines import BUSYBOX, Engine
 
 pytestmark = pytest.mark.root
 CONTAINERS = 40
+MOST_S = 10  # a ping on a busy machine; an expression that stalls does so for minutes
 HOSTILE = {
     "nested": "(a+)+$",
     "alternatives": "(a|a)*$",
@@ -67,13 +68,13 @@ def test_a_hostile_filter_does_not_stall_others(engine: Engine, path: str, patte
     wanted = urllib.parse.quote(json.dumps({name: [value]}))
     status, longest = _longest_ping(engine, f"{path}&filters={wanted}")
     assert status in (200, 400)
-    assert longest < 2, f"a ping took {longest:.1f} s"
+    assert longest < MOST_S, f"a ping took {longest:.1f} s"
 
 
 def test_many_hostile_values(engine: Engine) -> None:
     wanted = urllib.parse.quote(json.dumps({"name": [f"(a|b)*{n}(a|b){{9}}$" for n in range(2000)]}))
     status, longest = _longest_ping(engine, f"/containers/json?all=1&filters={wanted}")
-    assert (status, longest < 2) == (400, True)
+    assert (status, longest < MOST_S) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -89,5 +90,5 @@ def test_many_hostile_values(engine: Engine) -> None:
 def test_long_numbers(engine: Engine, path: str, digits: int) -> None:
     """Python refuses texts of more than 4300 digits in a way of its own, and floats end."""
     target = urllib.parse.quote(path.replace("N", "9" * digits), safe="/?=&")
-    status, answer = engine.request("POST" if "prune" in path else "GET", target, timeout=20)
+    status, answer = engine.request("POST" if "prune" in path else "GET", target, timeout=60)
     assert status in (400, 404), (status, answer[:200])

@@ -69,7 +69,7 @@ async def zygote(paths: Paths) -> AsyncIterator[Zygote]:
     await until(lambda: not alive(zygote.pid))
 
 
-async def until(true: object, seconds: float = 10) -> None:
+async def until(true: object, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < deadline
@@ -88,7 +88,7 @@ async def received(sock: socket.socket) -> bytes:
     sock.setblocking(False)
     data = b""
     loop = asyncio.get_running_loop()
-    while piece := await asyncio.wait_for(loop.sock_recv(sock, 65536), 10):
+    while piece := await asyncio.wait_for(loop.sock_recv(sock, 65536), 30):
         data += piece
     return data
 
@@ -194,7 +194,7 @@ async def test_exec_with_client_capture_and_timeout(zygote: Zygote, paths: Paths
         plan_of("sh", "-c", "echo 12345678; exec sleep 100", init_pid=shim.pid),
         Stdio(),
         capture=4,
-        timeout=0.3,
+        timeout=3,  # long enough for its first words on a busy machine
     )
     ended = await probe.exited
     assert (ended.exit_code, ended.output, ended.timed_out) == (137, b"1234", True)
@@ -214,7 +214,7 @@ async def test_a_stray_that_holds_the_pipe_does_not_hold_the_end(zygote: Zygote)
     plan = plan_of("sh", "-c", "echo x; setsid sleep 100 & exit 0")
     plan["clone"] = CLONE_NEWUTS  # the host's pid namespace: what is left behind is killed by the shim
     await shim.start(plan, Stdio())
-    assert (await asyncio.wait_for(shim.exited, 5)).exit_code == 0
+    assert (await asyncio.wait_for(shim.exited, 30)).exit_code == 0
 
 
 async def test_the_daemon_dies_and_the_next_one_goes_on(zygote: Zygote, paths: Paths) -> None:
@@ -269,11 +269,11 @@ async def test_log_grown_tells_of_more_and_of_the_end(zygote: Zygote, paths: Pat
     assert await shim.log_grown(-1) == 0
     waiting = asyncio.ensure_future(shim.log_grown(0))
     mine.send(b"line\n")
-    grown = await asyncio.wait_for(waiting, 5)
+    grown = await asyncio.wait_for(waiting, 30)
     assert grown == os.path.getsize(paths.log("c"))
     waiting = asyncio.ensure_future(shim.log_grown(grown))
     mine.close()
-    assert await asyncio.wait_for(waiting, 5) is None
+    assert await asyncio.wait_for(waiting, 30) is None
     await shim.ended
 
 
@@ -346,8 +346,7 @@ async def test_a_launcher_killed_at_each_step(
             await starting
     await shim.ended
     assert zygote.shims() == []
-    sleepers = [p for p in os.listdir("/proc") if p.isdigit() and b"1234.5" in _cmdline(p)]
-    assert sleepers == []
+    assert not any(b"1234.5" in _cmdline(pid) for pid in os.listdir("/proc") if pid.isdigit())
     zygote.close()
     await until(lambda: not alive(zygote.pid))
 
@@ -367,11 +366,12 @@ async def test_many_execs_leave_nothing_in_the_shim(zygote: Zygote, paths: Paths
         run = await shim.exec(f"e{rounds}", plan_of("true", init_pid=shim.pid), Stdio(), capture=100)
         assert (await run.exited).exit_code == 0
         if rounds in (99, 999):
+            children = Path(f"/proc/{shim_pid}/task/{shim_pid}/children")
+            await until(lambda path=children: len(path.read_text().split()) == 1)  # init alone
             await shim.state()
             memory = int(Path(f"/proc/{shim_pid}/statm").read_text().split()[1])
-            children = Path(f"/proc/{shim_pid}/task/{shim_pid}/children").read_text().split()
-            figures.append((len(os.listdir(f"/proc/{shim_pid}/fd")), len(children), memory))
-    assert figures[0][:2] == figures[1][:2] and figures[0][1] == 1
-    assert figures[1][2] - figures[0][2] < 64, figures  # pages
+            figures.append((len(os.listdir(f"/proc/{shim_pid}/fd")), memory))
+    assert figures[0][0] == figures[1][0]
+    assert figures[1][1] - figures[0][1] < 64, figures  # pages
     await shim.signal(signal.SIGKILL)
     await shim.ended

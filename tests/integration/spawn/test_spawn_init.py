@@ -52,7 +52,7 @@ def test_a_missing_command(run: Runner, with_init: Any) -> None:
 
 
 def test_orphans_are_reaped(run: Runner, with_init: Any) -> None:
-    script = "(sh -c 'sh -c true &' ); n=0; while ls /proc | grep -E '^[0-9]+$' | while read p; do grep -q '(zombie)' /proc/$p/status 2>/dev/null && echo $p; done | grep -q .; do n=$((n+1)); test $n = 100 && exit 1; done; exit 0"  # fmt: skip  # noqa: E501
+    script = "(sh -c 'sh -c true &' ); n=0; while ls /proc | grep -E '^[0-9]+$' | while read p; do grep -q '(zombie)' /proc/$p/status 2>/dev/null && echo $p; done | grep -q .; do n=$((n+1)); test $n = 3000 && exit 1; done; exit 0"  # fmt: skip  # noqa: E501
     assert run(with_init("sh", "-c", script))[0] == 0
 
 
