@@ -36,7 +36,7 @@ def start(engine: engines.Engine, context: Path, *args: str, **env: str) -> subp
 def buildx(engine: engines.Engine, context: Path, *args: str, fails: bool = False, **env: str) -> str:
     process = start(engine, context, *args, **env)
     try:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=100)
     finally:
         process.kill()
     assert (process.returncode != 0) == fails, out

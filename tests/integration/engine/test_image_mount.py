@@ -12,7 +12,7 @@ import pytest
 from tests import engines
 from tests.engines import BUSYBOX, Engine
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(params=["overlay2", "vfs"])

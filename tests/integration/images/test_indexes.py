@@ -15,7 +15,7 @@ from onggi.images.staging import NewImage, NewIndex, Staging
 from onggi.spec import platform as platforms
 from tests import registries
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
 MADE = registries.image([registries.layer({"file": b"x"})])
 STRANGE = ("sha256:../../../../etc/passwd", "sha512:" + "a" * 128, "", "sha256:" + "A" * 64)

@@ -21,7 +21,7 @@ from onggi.images.unpacking import SMALL_BYTES, Unpacking
 from tests import engines, registries
 from tests.integration.images.test_images_hostile import tar
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
 LARGE = registries.layer({f"d/{n}": os.urandom(1 << 16) for n in range(SMALL_BYTES // (1 << 16) + 4)})
 
