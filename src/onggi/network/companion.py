@@ -134,7 +134,7 @@ class Companion:
         with listener:
             listener.bind(self._path)
             os.chmod(self._path, 0o600)
-            listener.listen(1)
+            listener.listen(16)  # a connection with a time limit is refused at once by a full queue
             code = _CODE.format(path=sys.path, module=self.module, fd=listener.fileno(), socket=self._path)
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-E", "-c", code],
