@@ -22,6 +22,7 @@ import socket
 import subprocess
 import tarfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,9 +174,14 @@ class Engine:
             self.process = None
 
     def remove_all(self) -> None:
-        """Remove every container."""
-        for container in self.api("GET", "/containers/json?all=1"):
-            self.request("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+        """Remove every container; one whose removal is under way (--rm) is waited for."""
+        deadline = time.monotonic() + 10 * SLOW
+        while containers := self.api("GET", "/containers/json?all=1"):
+            for container in containers:
+                self.request("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -306,12 +312,36 @@ def import_busybox(engine: Engine, name: str = BUSYBOX) -> str:
     return name
 
 
+def free_port() -> int:
+    """A port that nobody has, and that the kernel gives to nobody who did not ask for it by its number."""
+    first = 10_000
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = first + secrets.randbelow(max(given - first, first))
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("", port))
+            return port
+
+
 def until(true: Callable[[], object], seconds: float = 30) -> None:
     """Wait for what the engine does behind its answer; AssertionError when it does not come."""
     deadline = time.monotonic() + seconds * SLOW
     while not true():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.01)
+
+
+def page(address: str) -> bytes:
+    """What a web server has that may only be starting; `address` is HOST:PORT/PATH."""
+    found: list[bytes] = []
+
+    def asked() -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}", timeout=10) as answer:
+            found.append(answer.read())
+        return bool(found)
+
+    until(asked)
+    return found[0]
 
 
 # --- what is left behind ------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import free_port as free_port
+
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -77,12 +79,6 @@ def own_address() -> str:
         except OSError:
             pytest.skip("needs an address other than loopback")
         return str(sock.getsockname()[0])
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager

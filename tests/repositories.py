@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.engines import free_port
+
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "HOME": "/dev/null",
@@ -114,9 +116,7 @@ def served(directory: Path, *, authorization: str = "") -> Iterator[str]:
 @contextlib.contextmanager
 def daemon(directory: Path) -> Iterator[str]:
     """git's own server for git://."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", "--export-all", f"--base-path={directory}"],
         env={**ENVIRONMENT, **ANY_OWNER},
@@ -127,7 +127,7 @@ def daemon(directory: Path) -> Iterator[str]:
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
-            assert time.monotonic() < deadline
+            assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.02)
         yield f"127.0.0.1:{port}"
     finally:

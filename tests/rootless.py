@@ -62,8 +62,8 @@ def user(*, subordinate_ids: bool = True) -> Iterator[User]:
     name = f"og{secrets.token_hex(4)}"
     home = Path(tempfile.mkdtemp(prefix="ogu", dir="/tmp"))
     subprocess.run(["useradd", "-M", "-d", str(home), "-s", "/bin/sh", name], check=True, capture_output=True)
+    account = pwd.getpwnam(name)
     try:
-        account = pwd.getpwnam(name)
         found = User(name, account.pw_uid, account.pw_gid, home)
         if not subordinate_ids:
             for path in ("/etc/subuid", "/etc/subgid"):

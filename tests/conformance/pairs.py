@@ -39,7 +39,7 @@ class Pair:
     def inspect(self, reference: str, template: str) -> str:
         return self("inspect", "-f", template, reference)
 
-    def until(self, wanted: str, *args: str, seconds: float = 20) -> str:
+    def until(self, wanted: str, *args: str, seconds: float = 30) -> str:
         """Ask until the answer holds `wanted`."""
         deadline = time.monotonic() + seconds
         while wanted not in (got := self(*args)):

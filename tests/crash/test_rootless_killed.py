@@ -43,7 +43,6 @@ class Script(rooted.Script):
         self.ask("POST", f"/exec/{exec_id}/start", {"Detach": True})
         while json.loads(self.ask("GET", f"/exec/{exec_id}/json"))["Running"]:
             time.sleep(0.01)
-        time.sleep(0.05)  # exec.ended is passed behind the answer
         super().exec()
 
 

@@ -244,7 +244,7 @@ def test_who_takes_anonymous_volumes_away(both: tuple[Engine, Engine]) -> None:
         assert not lives(engine, shared), engine.kind
         assert lives(engine, "named"), engine.kind
         engine.docker("run", "--rm", *none, "-v", "/c", "--mount", "type=volume,dst=/d", BUSYBOX, "true")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while (left := engine.docker("volume", "ls", "-q").split()) != ["named"]:
             assert time.monotonic() < deadline, (engine.kind, left)
         engine.docker("create", "--name", "third", *none, "-v", "/c", BUSYBOX)

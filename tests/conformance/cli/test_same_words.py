@@ -8,6 +8,7 @@ help texts (ours are our own), `version` and the client's part of `info`.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -46,14 +47,36 @@ class Clients:
         return done.returncode, out.replace("onggi", "docker"), err.replace("onggi", "docker")
 
     def same(self, *args: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        """Run both; again where they differ, for an age in a table may step between the two."""
+        """Run both; again where they differ, for an age in a table may step between the two.
+
+        Where it steps each time, ours must be between the ages that the real client tells before and after.
+        """
         for _ in range(4):
             wanted = self.run("docker", *args, stdin=stdin)
             got = self.run("onggi", *args, stdin=stdin)
             if got == wanted:
-                break
-        assert got == wanted
+                return wanted
+        assert ageless(got) == ageless(wanted)
+        later = self.run("docker", *args, stdin=stdin)
+        for before, ours, after in zip(ages(wanted), ages(got), ages(later), strict=True):
+            assert before <= ours <= after, (wanted, got, later)
+        assert ages(got) != []
         return wanted
+
+
+AGE = re.compile(r"\b(Less than a|About an?|\d+) (second|minute|hour)s?\b")
+SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+
+
+def ages(said: tuple[int, str, str]) -> list[int]:
+    """Every age that is told, in seconds."""
+    found = AGE.findall(said[1])
+    return [(int(number) if number.isdigit() else number[0] == "A") * SECONDS[unit] for number, unit in found]
+
+
+def ageless(said: tuple[int, str, str]) -> tuple[int, str, str]:
+    """Without ages, and the room that a table has for them."""
+    return said[0], re.sub(" +", " ", AGE.sub("AGE", said[1])), said[2]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,11 +119,10 @@ def test_a_project_from_up_to_down(compose: Compose) -> None:
     assert {row["State"] for row in rows.values()} == {"running"}
     assert rows["shop-db-1"]["Health"] == "healthy"
     address = compose("port", "web", "8080").strip()
-    with urllib.request.urlopen(f"http://{address}/rows", timeout=10) as answer:
-        assert answer.read() == b"one\n"
+    assert engines.page(f"{address}/rows") == b"one\n"
     assert compose("exec", "-T", "web", "sh", "-c", "echo $GREETING") == "hello\n"
     assert compose("run", "--rm", "-T", "tool") == "one\n"
-    assert "db-1  | ready" in compose("logs", "--no-color")
+    engines.until(lambda: "db-1  | ready" in compose("logs", "--no-color"))  # said after it was healthy
     assert compose("up", "-d", "--wait", GREETING="salut") == ""
     assert compose("exec", "-T", "web", "sh", "-c", "echo $GREETING") == "salut\n"
     compose("up", "-d", "--scale", "web=3", GREETING="salut")
@@ -200,11 +198,10 @@ def test_events_are_the_projects_own(compose: Compose) -> None:
 def test_the_older_compose(older: Compose) -> None:
     older("up", "-d")
     address = older("port", "web", "8080").strip()
-    with urllib.request.urlopen(f"http://{address}/rows", timeout=10) as answer:
-        assert answer.read() == b"one\n"
+    assert engines.page(f"{address}/rows") == b"one\n"
     assert older("exec", "-T", "web", "sh", "-c", "echo $GREETING") == "hello\n"
     assert older("run", "--rm", "-T", "tool") == "one\n"
-    assert "ready" in older("logs", "--no-color")
+    engines.until(lambda: "ready" in older("logs", "--no-color"))  # said after it was healthy
     older("up", "-d", "--scale", "web=2")
     assert len(older("ps", "-q", "web").split()) == 2
     older("restart", "-t", "0")

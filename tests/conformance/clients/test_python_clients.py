@@ -8,7 +8,6 @@ import io
 import os
 import tarfile
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import aiodocker
 import docker
 import pytest
 import python_on_whales
+from docker.utils.socket import read_exactly
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+# It says that it is ready before it listens: engines.page waits for that.
 SERVE = ["sh", "-c", "mkdir /www; echo page > /www/index.html; echo ready; exec httpd -f -p 8080 -h /www"]
 
 
@@ -56,11 +57,6 @@ def _tar(name: str, content: bytes) -> bytes:
     return out.getvalue()
 
 
-def _page(address: str) -> bytes:
-    with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
-        return bytes(answer.read())
-
-
 def test_docker_py(engine: Engine) -> None:
     client = docker.from_env()
     network = client.networks.create("py-net")
@@ -72,7 +68,7 @@ def test_docker_py(engine: Engine) -> None:
     )  # fmt: skip
     assert next(iter(web.logs(stream=True, follow=True))) == b"ready\n"
     web.reload()
-    assert _page(f"127.0.0.1:{web.ports['8080/tcp'][0]['HostPort']}") == b"page\n"
+    assert engines.page(f"127.0.0.1:{web.ports['8080/tcp'][0]['HostPort']}") == b"page\n"
     assert web.exec_run(["sh", "-c", "echo $X; echo bad >&2; exit 4"], demux=True) == (4, (b"1\n", b"bad\n"))
     assert web.put_archive("/keep", _tar("file", b"content"))
     chunks, stat = web.get_archive("/keep/file")
@@ -111,9 +107,10 @@ def test_docker_py_sockets_and_events(engine: Engine) -> None:
     engines.until(lambda: client.info()["NEventsListener"] > 0)
     echo = client.containers.create(BUSYBOX, "cat", stdin_open=True, tty=False, network_mode="none")
     sock = echo.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
+    engines.until(lambda: "attach" in [event["Action"] for event in seen])  # dockerd answers before it tells
     echo.start()
     sock._sock.sendall(b"there and back\n")
-    assert sock.read(8 + 15) == b"\x01\0\0\0\0\0\0\x0fthere and back\n"
+    assert read_exactly(sock, 8 + 15) == b"\x01\0\0\0\0\0\0\x0fthere and back\n"
     echo.kill()  # before its input ends, and it with it
     echo.wait()
     sock._sock.close()
@@ -132,7 +129,7 @@ def test_testcontainers(engine: Engine) -> None:
         web = web.with_network_aliases("web").waiting_for(LogMessageWaitStrategy("ready"))
         with web:
             address = f"{web.get_container_host_ip()}:{web.get_exposed_port(8080)}"
-            assert _page(address) == b"page\n"
+            assert engines.page(address) == b"page\n"
             assert web.exec(["cat", "/www/index.html"]).output == b"page\n"
             out, _ = web.get_logs()
             assert out == b"ready\n"
@@ -156,9 +153,9 @@ def test_python_on_whales(engine: Engine, docker_client: str, tmp_path: Path) ->
     engines.until(lambda: whales.container.inspect(web).state.health.status == "healthy")
     assert web.state.running and web.name == "web"
     port = web.network_settings.ports["8080/tcp"][0]["HostPort"]
-    assert _page(f"127.0.0.1:{port}") == b"page\n"
+    assert engines.page(f"127.0.0.1:{port}") == b"page\n"
     assert whales.execute(web, ["cat", "/www/index.html"]) == "page"
-    assert "ready" in whales.logs(web)
+    engines.until(lambda: "ready" in whales.logs(web))
     (tmp_path / "in").write_text("copied")
     whales.copy(tmp_path / "in", (web, "/keep/in"))
     whales.copy((web, "/keep/in"), tmp_path / "out")

@@ -58,9 +58,7 @@ def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     server = certificates.certificate(ca, keys / "server", "serverAuth")
     certificates.certificate(ca, keys / "client", "clientAuth")
     certificates.certificate(certificates.authority(keys, "other"), keys / "stranger", "clientAuth")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = engines.free_port()
     flags = [
         "-H", f"tcp://127.0.0.1:{port}", "--tlsverify", "--tlscacert", str(ca),
         "--tlscert", str(server / "cert.pem"), "--tlskey", str(server / "key.pem"),

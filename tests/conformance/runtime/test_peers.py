@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import until
+
 SRC = Path(__file__).parents[3] / "src"
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 ULIMITS = ["--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000"]
@@ -73,7 +75,12 @@ def podman(tmp_path: Path) -> Iterator[Peer]:
     assert imported.returncode == 0, imported.stderr
     yield peer
     peer("rm", "--all", "--force", "-t", "0")
-    shutil.rmtree(short)
+
+    def gone() -> bool:
+        shutil.rmtree(short, ignore_errors=True)
+        return not os.path.exists(short)
+
+    until(gone)  # podman cleans up behind a container in a process of its own
 
 
 @pytest.fixture

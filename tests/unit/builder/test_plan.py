@@ -69,7 +69,7 @@ async def test_images_are_resolved_at_the_same_time_and_once() -> None:
             found = await super().image(reference, platform, resolve)
             if len(self.asked) == 3:
                 self.all_here.set()
-            await asyncio.wait_for(self.all_here.wait(), 5)
+            await asyncio.wait_for(self.all_here.wait(), 60)
             return found
 
     images = Slow()

@@ -87,9 +87,9 @@ def test_wildcards_take_time_linear_in_the_text() -> None:
     assert wildcard("a*c*e", "abcde") == ["b", "d"] and wildcard("a*a", "a") is None
     assert wildcard("*x*", "axbxc") == ["axb", "c"]  # the first as much as it can
     assert wildcard("same", "same") == [] and wildcard("", "") == []
-    began = time.monotonic()
+    began = time.process_time()
     assert wildcard("*a" * 200 + "b", "a" * 100_000) is None
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,10 @@ def test_patterns_that_could_run_for_ever_are_refused(text: str) -> None:
 
 
 def test_the_worst_pattern_that_is_taken_ends() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert Replacing("a*a*a*b").replace("a" * TEXT_MAX, "x") == "a" * TEXT_MAX
     assert not Pattern("(a|aa)*b").search("a" * 100_000)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     with pytest.raises(InvalidParameter, match="more than"):
         Replacing("a").replace("a" * (TEXT_MAX + 1), "")
     assert Replacing(r"[*+?{}()]+x\*\(").search("((x*(") and Replacing("^https?://").search("http://x")

@@ -58,7 +58,7 @@ def test_a_writer_that_must_not_wait_is_told_when_to() -> None:
     drained = threading.Thread(target=pipe.drain)
     drained.start()
     assert pipe.read(5) == b"x" * 5
-    drained.join(10)
+    drained.join(30)
     assert not drained.is_alive() and pipe.read(5) == b"x"
 
 

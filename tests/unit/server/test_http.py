@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 PING = b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
 
 
-async def talk(path: str, data: bytes, *, eof: bool = True, limit: float = 10) -> bytes:
+async def talk(path: str, data: bytes, *, eof: bool = True, limit: float = 30) -> bytes:
     """Send, close our half, and return everything that comes back."""
     reader, writer = await asyncio.open_unix_connection(path)
     try:
@@ -34,7 +34,7 @@ async def head_and_body(path: str, data: bytes) -> tuple[int, bytes, bytes]:
     return int(head.split()[1]), head, body
 
 
-async def until(fact: object, limit: float = 5) -> None:
+async def until(fact: object, limit: float = 30) -> None:
     async with asyncio.timeout(limit):
         while not fact():  # type: ignore[operator]
             await asyncio.sleep(0.005)

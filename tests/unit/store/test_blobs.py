@@ -158,7 +158,7 @@ def test_what_is_thrown_away_is_deleted_behind(tmp_path: Path, monkeypatch: pyte
 
 def _after(event: threading.Event, function: Callable[[str], None]) -> Callable[[str], None]:
     def waits(path: str) -> None:
-        assert event.wait(10)
+        assert event.wait(30)
         function(path)
 
     return waits
