@@ -81,12 +81,13 @@ class Events:
         self.listeners += 1
         try:
             while True:
-                for event in self._from(cursor):
+                # The cursor first: more may come while a slow client takes what there is.
+                found, cursor = self._from(cursor), self._count
+                for event in found:
                     if until and event.time_nano > until:
                         return
                     if event.time_nano >= since and matches(event, wanted):
                         yield event
-                cursor = self._count
                 if self._closed or not await self._wait(cursor, until):
                     return
         finally:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 ZYGOTE_END_MS = 2000  # it ends at its end of file; more than a moment means that it hangs
 NAMESPACES_SECONDS = 10.0
-BIND_SECONDS = 1.0  # between a shim's directory and its socket; a few milliseconds where nothing is wrong
+BIND_SECONDS = 5.0  # between a shim's directory and its socket; milliseconds on a machine that is not busy
 
 
 class Stdio(msgspec.Struct, frozen=True, kw_only=True):

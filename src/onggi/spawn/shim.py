@@ -343,9 +343,7 @@ class Shim:
 
     def quit(self, channel: Channel, number: int, body: Any, fds: list[int]) -> Any:
         if self.status == NEW:
-            self._send(channel, -number, "", {})
-            self._give_up()
-            return None
+            self._give_up()  # first: the next run's shim may come as soon as this is answered
         return {}
 
     def _streams_of(self, body: Any) -> Streams:
@@ -453,16 +451,19 @@ class Shim:
     # --- the shim's own end ------------------------------------------------------------------
 
     def _remove_own_files(self) -> None:
-        """Free the directory for the next run: from here on nobody finds this shim any more."""
+        """Free the directory for the next run: from here on nobody finds this shim any more.
+
+        Without a listener of ours what is in there is another shim's: our daemon may have been gone for long.
+        """
         if self.listener is not None:
             self.loop.forget(self.listener.fileno())
             self.listener.close()
             self.listener = None
-        for name in (record.SOCKET, record.STATE):
-            try:
-                os.unlink(f"{self.shim_dir}/{name}")
-            except FileNotFoundError:
-                pass  # there is none before the start
+            for name in (record.SOCKET, record.STATE):
+                try:
+                    os.unlink(f"{self.shim_dir}/{name}")
+                except FileNotFoundError:
+                    pass  # another run of ours came in between
         try:
             os.rmdir(self.shim_dir)
         except OSError:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onggi.engine.containers import log_files
 from onggi.engine.containers.log_files import LogReader, Selection, files
 from onggi.spawn import log as log_module
 from onggi.spawn.log import JsonLog, escape, instant
@@ -129,6 +130,41 @@ def test_rotation_keeps_the_newest_and_readers_go_through_all_files(tmp_path: Pa
         assert [int(line) for line in read(path, tail=wanted).splitlines()] == (
             kept[-wanted:] if wanted else []
         )
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("tail", [None, 5000])
+def test_what_rotates_while_it_is_looked_for_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compress: bool, tail: int | None
+) -> None:
+    """Each time a reader has the names of the files, these are renamed and compressed before he opens one."""
+    path = tmp_path / "c-json.log"
+    log = make(path, max_bytes=20_000, max_files=50, compress=compress)
+    written, turns = iter(range(5000)), []
+
+    def write(count: int) -> None:
+        for _ in range(count):
+            log.write(1, b"%d\n" % next(written))
+
+    def rotating(where: str) -> list[str]:
+        found = files(where)
+        if len(turns) < 6 and not turns.append(0):  # type: ignore[func-returns-value]
+            write(700)
+            if compress:
+                wait_for_compression(path)
+        return found
+
+    write(800)
+    monkeypatch.setattr(log_files, "files", rotating)
+    reader = LogReader(str(path), Selection(framed=False, tail=tail))
+    assert len(turns) > 1
+    turns.clear()
+    try:
+        found = [int(line) for chunk in reader.chunks() for line in chunk.split()]
+    finally:
+        reader.close()
+    assert found == list(range(next(written))) and len(found) > 4000
+    log.finish()
 
 
 @pytest.mark.parametrize("compress", [False, True])

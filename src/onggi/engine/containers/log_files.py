@@ -6,7 +6,8 @@
 return, but of compressed files. A batch of lines is decoded at once; each entry becomes a frame of its own,
 as dockerd's does: clients such as aiodocker take a frame for a line. A reader holds its file open, so that
 renaming or compressing it takes nothing from him; he finds the next one by his own's inode, or, compressed,
-by its modification time, which the compressor keeps.
+by its modification time, which the compressor keeps. Rotation renames the files one after the other: what
+was opened by names counts only where these were the same before and after.
 
 Blocking. Not here: waiting for more (logs.py).
 """
@@ -72,6 +73,9 @@ class _File:
 
     def size(self) -> int:
         return os.fstat(self.fd).st_size
+
+    def modified_at(self) -> int:
+        return os.fstat(self.fd).st_mtime_ns
 
     def lines(self) -> bytes:
         """The next whole lines; b"" at the end of what is there."""
@@ -151,38 +155,51 @@ def _line_after(fd: int, offset: int) -> tuple[int, int] | None:
         return None
 
 
-def _position(paths: list[str], ours: os.stat_result) -> int | None:
-    """Which of `paths` is the open file, or holds what was in it.
+def _listed(path: str) -> list[tuple[str, int]]:
+    """The log's files and their inodes, oldest first."""
+    found = []
+    for each in files(path):
+        try:
+            found.append((each, os.stat(each).st_ino))
+        except FileNotFoundError:
+            continue  # it is being renamed: whoever lists them again sees a difference
+    return found
+
+
+def _open_all(path: str) -> list[_File]:
+    """The log's files as they are at one moment, oldest first."""
+    while True:
+        listed = _listed(path)
+        found = [file for each, _ in listed if (file := _open(each)) is not None]
+        if [file.inode for file in found] == [inode for _, inode in listed] and _listed(path) == listed:
+            return found
+        for file in found:
+            file.close()
+
+
+def _position(listed: list[tuple[str, int]], ours: os.stat_result) -> int | None:
+    """Which of `listed` is the open file, or holds what was in it.
 
     The inode decides. A file that is gone from its directory was compressed: then it is the newest .gz with
     its time and length. The time alone would not do: files that were filled within one clock tick share it.
     """
     packed = None
-    for number, path in enumerate(paths):
-        try:
-            stat = os.stat(path)
-        except FileNotFoundError:
-            continue  # it is being renamed: the next round sees it
-        if stat.st_ino == ours.st_ino:
+    for number, (path, inode) in enumerate(listed):
+        if inode == ours.st_ino:
             return number
-        if (
-            not ours.st_nlink
-            and stat.st_mtime_ns == ours.st_mtime_ns
-            and _unpacked_size(path) == ours.st_size
-        ):
+        if not ours.st_nlink and path.endswith(".gz") and _packs(path, ours):
             packed = number
     return packed
 
 
-def _unpacked_size(path: str) -> int:
-    """The length that a gzip file states in its last four bytes (RFC 1952); -1 for another file."""
-    if not path.endswith(".gz"):
-        return -1
+def _packs(path: str, ours: os.stat_result) -> bool:
+    """Has a gzip file the time and the length? It states the latter in its last four bytes (RFC 1952)."""
     file = _open(path)
     if file is None:
-        return -1
+        return False
     try:
-        return int.from_bytes(os.pread(file.fd, 4, max(0, file.size() - 4)), "little")
+        length = int.from_bytes(os.pread(file.fd, 4, max(0, file.size() - 4)), "little")
+        return length == ours.st_size and file.modified_at() == ours.st_mtime_ns
     finally:
         file.close()
 
@@ -213,34 +230,34 @@ class LogReader:
     # --- where to begin ----------------------------------------------------------------------
 
     def _begin(self) -> None:
-        selection = self._selection
-        if selection.tail is not None:
-            self._begin_at_tail(selection.tail)
-            return
-        for path in files(self._path):
-            file = _open(path)
-            if file is None:
-                continue
-            if os.fstat(file.fd).st_mtime_ns < selection.since and path != self._path:
-                file.close()  # its newest line is older
-                continue
-            self._file = file
-            if selection.since and not file.compressed:
-                file.seek_since(selection.since)
-            return
+        opened = _open_all(self._path)
+        try:
+            tail = self._selection.tail
+            self._file = self._first(opened) if tail is None else self._first_of_tail(opened, tail)
+        finally:
+            for file in opened:
+                if file is not self._file:
+                    file.close()
 
-    def _begin_at_tail(self, wanted: int) -> None:
-        for path in reversed(files(self._path)):
-            file = _open(path)
-            if file is None:
-                continue
-            self.close()
-            self._file = file
+    def _first(self, opened: list[_File]) -> _File | None:
+        since = self._selection.since
+        for file in opened:
+            if file.modified_at() < since and file is not opened[-1]:
+                continue  # its newest line is older
+            if since and not file.compressed:
+                file.seek_since(since)
+            return file
+        return None
+
+    def _first_of_tail(self, opened: list[_File], wanted: int) -> _File | None:
+        file = None
+        for file in reversed(opened):
             found = file.count() if file.compressed else file.seek_tail(wanted)
             if found >= wanted:
                 self._skip = found - wanted if file.compressed else 0
-                return
+                break
             wanted -= found
+        return file
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -260,18 +277,23 @@ class LogReader:
                 return b""
             lines = self._file.lines()  # written between the last read and the rotation
             if lines:
+                following.close()
                 return lines
             self.close()
-            self._file = _open(following)
+            self._file = following
 
-    def _following(self) -> str | None:
-        """The path after ours, None where ours is the newest."""
+    def _following(self) -> _File | None:
+        """The file after ours, None where ours is the newest."""
         assert self._file is not None
-        paths = files(self._path)
-        here = _position(paths, os.fstat(self._file.fd))
-        if here is None:  # dropped by rotation: go on with the oldest that is left
-            return paths[0] if paths else None
-        return paths[here + 1] if here + 1 < len(paths) else None
+        while True:
+            listed = _listed(self._path)
+            here = _position(listed, os.fstat(self._file.fd))
+            rest = listed[here + 1 :] if here is not None else listed  # dropped by rotation: the oldest left
+            file = _open(rest[0][0]) if rest else None
+            if (file is not None or not rest) and _listed(self._path) == listed:
+                return file
+            if file is not None:
+                file.close()
 
     # --- what is shown -----------------------------------------------------------------------
 
