@@ -25,7 +25,9 @@ def upgraded(engine: engines.Engine, path: str, headers: str = "") -> tuple[sock
     )
     data = b""
     while b"\r\n\r\n" not in data:
-        data += sock.recv(1)
+        if not (part := sock.recv(1)):
+            raise ConnectionResetError("the engine went away before its answer")
+        data += part
     assert data.startswith(b"HTTP/1.1 101"), data
     sock.setblocking(False)
     return sock, b""

@@ -115,7 +115,7 @@ def registry(
             ["docker-registry", "serve", str(home / "config.yml")], stdout=out, stderr=out, cwd=home
         )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
                 break

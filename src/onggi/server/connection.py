@@ -44,7 +44,7 @@ DRAIN_BYTES = 256 << 10  # what is read of a body that nobody wanted, so that th
 SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
 SEND_BYTES = 1 << 20
 COPIED_BYTES = 16 << 10  # a shorter piece of an answer is joined with its frame
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 10.0  # a client that sends on a busy machine pauses for seconds
 HANGUP_SECONDS = 1.0
 
 Answer = Callable[[Request], Awaitable[Response | Stream | None]]

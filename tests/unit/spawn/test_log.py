@@ -133,14 +133,14 @@ def test_rotation_keeps_the_newest_and_readers_go_through_all_files(tmp_path: Pa
 
 
 @pytest.mark.parametrize("compress", [False, True])
-@pytest.mark.parametrize("tail", [None, 5000])
+@pytest.mark.parametrize("tail", [None, 9999])
 def test_what_rotates_while_it_is_looked_for_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compress: bool, tail: int | None
 ) -> None:
     """Each time a reader has the names of the files, these are renamed and compressed before he opens one."""
     path = tmp_path / "c-json.log"
     log = make(path, max_bytes=20_000, max_files=50, compress=compress)
-    written, turns = iter(range(5000)), []
+    written, turns = iter(range(20_000)), []
 
     def write(count: int) -> None:
         for _ in range(count):
@@ -163,7 +163,7 @@ def test_what_rotates_while_it_is_looked_for_is_not_lost(
         found = [int(line) for chunk in reader.chunks() for line in chunk.split()]
     finally:
         reader.close()
-    assert found == list(range(next(written))) and len(found) > 4000
+    assert found == list(range(next(written))) and len(found) > 8000
     log.finish()
 
 

@@ -6,8 +6,8 @@
 return, but of compressed files. A batch of lines is decoded at once; each entry becomes a frame of its own,
 as dockerd's does: clients such as aiodocker take a frame for a line. A reader holds its file open, so that
 renaming or compressing it takes nothing from him; he finds the next one by his own's inode, or, compressed,
-by its modification time, which the compressor keeps. Rotation renames the files one after the other: what
-was opened by names counts only where these were the same before and after.
+by its modification time, which the compressor keeps, and its checksum. Rotation renames the files one after
+the other: what was opened by names counts only where these were the same before and after.
 
 Blocking. Not here: waiting for more (logs.py).
 """
@@ -76,6 +76,14 @@ class _File:
 
     def modified_at(self) -> int:
         return os.fstat(self.fd).st_mtime_ns
+
+    def checksum(self) -> int:
+        """Of all of it."""
+        found = at = 0
+        while data := os.pread(self.fd, CHUNK_BYTES, at):
+            found = zlib.crc32(data, found)
+            at += len(data)
+        return found
 
     def lines(self) -> bytes:
         """The next whole lines; b"" at the end of what is there."""
@@ -177,29 +185,31 @@ def _open_all(path: str) -> list[_File]:
             file.close()
 
 
-def _position(listed: list[tuple[str, int]], ours: os.stat_result) -> int | None:
+def _position(listed: list[tuple[str, int]], ours: _File) -> int | None:
     """Which of `listed` is the open file, or holds what was in it.
 
-    The inode decides. A file that is gone from its directory was compressed: then it is the newest .gz with
-    its time and length. The time alone would not do: files that were filled within one clock tick share it.
+    The inode decides. A file that is gone from its directory was compressed: then it is the .gz with its time
+    and checksum. The time alone would not do: files that were filled within one clock tick share it.
     """
-    packed = None
+    gone = not os.fstat(ours.fd).st_nlink
     for number, (path, inode) in enumerate(listed):
-        if inode == ours.st_ino:
+        if inode == ours.inode or (gone and path.endswith(".gz") and _packs(path, ours)):
             return number
-        if not ours.st_nlink and path.endswith(".gz") and _packs(path, ours):
-            packed = number
-    return packed
+    return None
 
 
-def _packs(path: str, ours: os.stat_result) -> bool:
-    """Has a gzip file the time and the length? It states the latter in its last four bytes (RFC 1952)."""
+def _packs(path: str, ours: _File) -> bool:
+    """Was it made of our file? A gzip file states checksum and length in its last eight bytes (RFC 1952)."""
     file = _open(path)
     if file is None:
         return False
     try:
-        length = int.from_bytes(os.pread(file.fd, 4, max(0, file.size() - 4)), "little")
-        return length == ours.st_size and file.modified_at() == ours.st_mtime_ns
+        stated = os.pread(file.fd, 8, max(0, file.size() - 8))
+        return (
+            file.modified_at() == ours.modified_at()
+            and int.from_bytes(stated[4:], "little") == ours.size()
+            and int.from_bytes(stated[:4], "little") == ours.checksum()
+        )
     finally:
         file.close()
 
@@ -287,7 +297,7 @@ class LogReader:
         assert self._file is not None
         while True:
             listed = _listed(self._path)
-            here = _position(listed, os.fstat(self._file.fd))
+            here = _position(listed, self._file)
             rest = listed[here + 1 :] if here is not None else listed  # dropped by rotation: the oldest left
             file = _open(rest[0][0]) if rest else None
             if (file is not None or not rest) and _listed(self._path) == listed:
