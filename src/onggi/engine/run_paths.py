@@ -83,6 +83,17 @@ def clear(engine: Engine, record: ContainerRecord) -> None:
                 raise
 
 
+def freeze(engine: Engine, record: ContainerRecord) -> bool:
+    """Freeze a group; False where it has vanished: the run is just ending. Blocking. Raises System."""
+    try:
+        group(engine, record).freeze()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
+        return False
+    return True
+
+
 def thaw(engine: Engine, record: ContainerRecord) -> None:
     """Let a frozen group go on; one that has vanished needs it no more. Blocking."""
     try:

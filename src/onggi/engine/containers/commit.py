@@ -49,9 +49,8 @@ async def commit(
             raise Conflict(f"You cannot commit container {container.id} which is {container.status}")
         record = container.record
         frozen = pause and container.status is Status.RUNNING and engine.cgroups.mode != "none"
-        group = run_paths.group(engine, record)
         if frozen:
-            await engine.offload(group.freeze)
+            frozen = await engine.offload(run_paths.freeze, engine, record)
             failpoints.hit("commit.frozen")
         try:
             if container.running and engine.snapshots.served:
@@ -81,7 +80,10 @@ async def commit(
 
 def _flush(record: ContainerRecord) -> None:
     """What was written through a mapping of memory is the kernel's until then: not of a program's mount."""
-    root_fd = os.open(f"/proc/{record.root_pid or record.pid}/root", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        root_fd = os.open(f"/proc/{record.root_pid or record.pid}/root", os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, ProcessLookupError):
+        return  # it has just ended, and its mappings with it
     try:
         files.syncfs(root_fd)
     finally:

@@ -23,7 +23,8 @@ async def pause(engine: Engine, name: str) -> None:
         if not container.running:
             raise Conflict(f"Container {container.id} is not running")
         status = after(container.status, Event.PAUSE)
-        await engine.offload(run_paths.group(engine, container.record).freeze)
+        if not await engine.offload(run_paths.freeze, engine, container.record):
+            raise Conflict(f"Container {container.id} is not running")
         failpoints.hit("pause.frozen")
         container.update(status=status)
         engine.events.container("pause", container.record)
