@@ -176,7 +176,7 @@ class _Link:
         try:
             self._channel.send(self._number, verb, body, fds)
         except Closed:
-            self.close()
+            self._broken()
         except ProtocolError as error:
             del self._answers[self._number]
             raise System(str(error)) from None
@@ -195,8 +195,16 @@ class _Link:
         try:
             self._channel.flush()
         except Closed:
-            self.close()
+            self._broken()
         self._watch_writing()
+
+    def _broken(self) -> None:
+        """Nothing can be sent any more: what the other side said before it went still counts."""
+        poll = select.poll()
+        poll.register(self._channel.sock, select.POLLIN)
+        while self.open and poll.poll(0):
+            self._readable()
+        self.close()
 
     def _readable(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """One thread, one epoll: descriptors with handlers, and timers. The shim's whole concurrency.
 
-Handlers are called as handler(events). A handler may remove any descriptor, also one whose event is due.
+Handlers are called as handler(events). A handler may remove any descriptor, also one whose event is due, and
+watch another that gets its number: the event is not that one's.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ GONE = select.EPOLLHUP | select.EPOLLERR
 class Loop:
     """Owns the epoll descriptor; the descriptors in it belong to whoever added them."""
 
-    __slots__ = ("_epoll", "_events", "_handlers", "_timers", "_turning")
+    __slots__ = ("_epoll", "_events", "_handlers", "_new", "_timers", "_turning")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._events: dict[int, int] = {}
+        self._new: set[int] = set()  # watched since the events that are being handled came
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self._turning = False
 
@@ -34,6 +36,7 @@ class Loop:
         """Call `handler` on these events of `fd`; a second call changes them. GONE always counts."""
         if fd not in self._handlers:
             self._epoll.register(fd, events)
+            self._new.add(fd)
         elif self._events[fd] != events:
             self._epoll.modify(fd, events)
         self._handlers[fd] = handler
@@ -64,9 +67,11 @@ class Loop:
         """Turn until `stop`."""
         self._turning = True
         while self._turning:
-            for fd, events in self._epoll.poll(self._wait()):
+            ready = self._epoll.poll(self._wait())
+            self._new.clear()
+            for fd, events in ready:
                 handler = self._handlers.get(fd)
-                if handler is not None:
+                if handler is not None and fd not in self._new:
                     handler(events)
             if self._timers:
                 self._ring()

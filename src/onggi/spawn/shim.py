@@ -73,6 +73,7 @@ class Shim:
         self.oom: OomWatch | None = None
         self.oom_kills = 0
         self.execs: dict[str, Exec] = {}
+        self.leaving: list[Streams] = []  # of execs that have ended, until their clients have the last byte
         self.ended_execs: list[dict[str, Any]] = []  # whose daemon may have died before it heard of it
         self.channels: list[Channel] = []
         self.log_waits: list[tuple[Channel, int, int]] = []  # channel, request, seen
@@ -440,6 +441,7 @@ class Shim:
     def exec_ended(self, instance: Exec, result: dict[str, Any]) -> None:
         """An exec's process is reaped and its output drained."""
         self.execs.pop(instance.id, None)
+        self.leaving = [streams for streams in (*self.leaving, instance.streams) if streams.clients]
         if instance.note:
             ended = {name: result[name] for name in ("exit_code", "finished_at")}
             self.ended_execs = [*self.ended_execs[1 - KEPT_EXECS :], {**instance.facts(), **ended}]
@@ -479,7 +481,8 @@ class Shim:
         """End when the run has, and everybody has got everything."""
         if self.status != ENDED or self.listener is not None:
             return
-        waiting = self.execs or self.launchers or self.streams.clients
+        clients = any(streams.clients for streams in (self.streams, *self.leaving))
+        waiting = self.execs or self.launchers or clients
         if not waiting and not any(channel.wants_write for channel in self.channels):
             self.loop.stop()
 
