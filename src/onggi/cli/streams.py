@@ -3,9 +3,10 @@
     raw terminal: bytes pass as they are        else: frames of  kind(1) 0 0 0 length(4, big-endian) bytes
         kinds: 0 stdin, 1 stdout, 2 stderr, 3 an error of the engine
 
-One thread and one poll loop. The end of stdin half-closes the connection; detach keys end the loop with
-`detached`. Signals are written to a pipe, so that they are handled between reads. Not here: requests (the
-verbs).
+One thread and one poll loop. What the engine does not take yet stops the reading of stdin, never that of the
+output: a filter that writes more than it reads would wait for us, and we for it. The end of stdin half-closes
+the connection; detach keys end the loop with `detached`. Signals are written to a pipe, so that they are
+handled between reads. Not here: requests (the verbs).
 """
 
 from __future__ import annotations
@@ -209,6 +210,7 @@ class Pump:
         self._keys = keys if raw and stdin else b""
         self._held = b""
         self._stdin = stdin
+        self._unsent = b""  # of stdin
         self._signals = signals
         self._on_signal = on_signal
         self.detached = False
@@ -219,22 +221,14 @@ class Pump:
         """
         if self._early:
             self._sink.feed(self._early)
-        poll = select.poll()
         sock_fd = self._sock.fileno()
-        poll.register(sock_fd, select.POLLIN)
-        if self._stdin:
-            poll.register(0, select.POLLIN)
-        if self._signals is not None:
-            poll.register(self._signals.fd, select.POLLIN)
-        if extra_fd >= 0:
-            poll.register(extra_fd, select.POLLIN)
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
+        while not self.detached or self._unsent:
+            ready = self._ready(sock_fd, extra_fd)
             if self._signals is not None and self._signals.fd in ready:
                 for number in self._signals.read():
                     if self._on_signal is not None:
                         self._on_signal(number)
-            if sock_fd in ready:
+            if ready.get(sock_fd, 0) & ~select.POLLOUT:
                 try:
                     data = self._sock.recv(_CHUNK)
                 except (ConnectionResetError, BrokenPipeError):
@@ -242,32 +236,52 @@ class Pump:
                 if not data:
                     return
                 self._sink.feed(data)
-            if 0 in ready and not self._send_stdin():
-                poll.unregister(0)
-            if self.detached:
-                return
+            if ready.get(sock_fd, 0) & select.POLLOUT:
+                self._send()
+            if 0 in ready:
+                self._take_stdin()
             if extra_fd in ready:
                 if finished is not None and finished():
                     return
-                poll.unregister(extra_fd)
+                extra_fd = -1
 
-    def _send_stdin(self) -> bool:
-        """Pass on what stdin has; false at its end."""
+    def _ready(self, sock_fd: int, extra_fd: int) -> dict[int, int]:
+        """Wait; descriptors and their events."""
+        poll = select.poll()
+        poll.register(sock_fd, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+        if self._stdin and not self._unsent:
+            poll.register(0, select.POLLIN)
+        if self._signals is not None:
+            poll.register(self._signals.fd, select.POLLIN)
+        if extra_fd >= 0:
+            poll.register(extra_fd, select.POLLIN)
+        return dict(poll.poll())
+
+    def _take_stdin(self) -> None:
+        """Pass on what stdin has, or its end."""
         try:
             data = os.read(0, _CHUNK)
         except OSError:
             data = b""
         if not data:
+            self._stdin = False
             self._half_close()
-            return False
-        if self._keys:
-            data = self._without_keys(data)
-        if data:
-            try:
-                self._sock.sendall(data)
-            except (BrokenPipeError, ConnectionResetError):
-                return False
-        return not self.detached
+            return
+        self._unsent = self._without_keys(data) if self._keys else data
+        self._stdin = not self.detached
+        self._send()
+
+    def _send(self) -> None:
+        """As much as the engine takes now."""
+        import _socket
+
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._sock.send(self._unsent, _socket.MSG_DONTWAIT) :]
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            self._stdin, self._unsent = False, b""
 
     def _without_keys(self, data: bytes) -> bytes:
         """Hold back a beginning of the detach keys; the whole of them detaches."""
