@@ -77,8 +77,8 @@ class Encrypted(asyncio.Protocol):
         if self._transport.is_closing():
             self._plain.close()
             return
+        self._transport.resume_reading()  # first: what is sent may be so much that it stops the reading
         self._plain.send(self._early, ended=self._tls.ended)
-        self._transport.resume_reading()
 
     @property
     def idle(self) -> bool:

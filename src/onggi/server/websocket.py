@@ -57,6 +57,7 @@ class _Relay:
         self._binary = binary
         self._frames = Connection(ConnectionType.SERVER)
         self._loop = asyncio.get_running_loop()
+        self._sending = asyncio.Lock()  # both directions send to the client: one frame after the other
 
     async def run(self, early: bytes) -> None:
         """Until the container's end has been told, or the client has gone."""
@@ -107,8 +108,9 @@ class _Relay:
             return
 
     async def _send(self, event: Event) -> None:
-        try:
-            data = self._frames.send(event)
-        except LocalProtocolError:
-            return  # a close was sent before
-        await self._loop.sock_sendall(self._client, data)
+        async with self._sending:
+            try:
+                data = self._frames.send(event)
+            except LocalProtocolError:
+                return  # a close was sent before
+            await self._loop.sock_sendall(self._client, data)
