@@ -5,7 +5,6 @@ The calls of one build are joined by its ref, which LLBBridge (bridge.py) carrie
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from typing import Any
@@ -21,6 +20,7 @@ from onggi.builder.buildkit.exporters import Export
 from onggi.builder.buildkit.history.history import Running
 from onggi.builder.buildkit.messages import kind
 from onggi.builder.buildkit.policies import Policies
+from onggi.engine.offload import to_the_end
 from onggi.errors import OnggiError
 from onggi.spec import timestamp
 
@@ -77,7 +77,7 @@ class Control:
             failure = error
             raise
         finally:
-            await asyncio.shield(self._ended(build, running, failure))
+            await to_the_end(self._ended(build, running, failure))
         await stream.send_message(kind("SolveResponse")(ExporterResponse=answer))
 
     async def _solved(

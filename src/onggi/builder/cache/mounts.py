@@ -53,7 +53,7 @@ async def opened(job: Job, mount: CacheMount, inputs: list[Result | None]) -> As
         try:
             yield f"{tree.path}/fs"
         finally:
-            await asyncio.shield(builder.work(_done, job, mount, tree))
+            await builder.work(_done, job, mount, tree)
     finally:
         if lock is not None:
             lock.release()

@@ -37,6 +37,7 @@ from onggi.engine.networks import detach as network_detach
 from onggi.engine.networks import hosts as network_hosts
 from onggi.engine.oci import document
 from onggi.engine.oci.mounts import Shown
+from onggi.engine.offload import to_the_end
 from onggi.engine.record import ContainerRecord, MountRecord
 from onggi.engine.shims import AttachOptions, Stdio
 from onggi.engine.userns import stdio
@@ -95,7 +96,7 @@ async def run(job: Job, vertex: Vertex, op: Exec, inputs: list[Result | None]) -
             error.kept = await failed.keep(step)
             raise
         finally:
-            await asyncio.shield(step.close())
+            await to_the_end(step.close())
 
 
 class Step:

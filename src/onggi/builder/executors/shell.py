@@ -7,7 +7,7 @@ shell.started.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -19,8 +19,9 @@ from onggi.builder.graph import Exec, Vertex
 from onggi.builder.solver.job import Job
 from onggi.builder.solver.results import Result, Stack
 from onggi.engine.exec_.start import Hijacked
+from onggi.engine.offload import to_the_end
 from onggi.engine.shims import AttachOptions, Stdio
-from onggi.errors import StartFailed
+from onggi.errors import OnggiError
 
 SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
 OPTIONS = AttachOptions(stdin=True, framed=False, detach_keys=b"")
@@ -61,10 +62,11 @@ class Shell:
                     attached = await step.start(taken.sock, taken.early, OPTIONS, stdio)
                     failpoints.hit("shell.started")
                     await attached.ended
-                except StartFailed as error:
-                    taken.sock.send(f"{error.message}\r\n".encode())
+                except OnggiError as error:
+                    with contextlib.suppress(ConnectionError):  # the client has gone
+                        taken.sock.send(f"{error.message}\r\n".encode())
         finally:
-            await asyncio.shield(step.close())
+            await to_the_end(step.close())
 
     async def resize(self, rows: int, columns: int) -> None:
         """Raises Conflict where it has not begun, or has ended."""

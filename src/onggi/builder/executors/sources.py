@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -70,7 +69,7 @@ async def _local(job: Job, op: LocalSource) -> Made:
         listing = await job.client.directory(op, kept)
     finally:
         if not listing or listing != before:
-            await asyncio.shield(job.builder.work(kept.leave, op.name, listing))
+            await job.builder.work(kept.leave, op.name, listing)
     folder = kept.folder()
     job.views.adopt(folder, await job.builder.work(kept.digests))
     return Made(outputs={0: folder})
