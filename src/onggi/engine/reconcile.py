@@ -15,9 +15,12 @@ Containers of policy always, and unless-stopped ones that nobody stopped, are st
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from onggi.engine import restart_policy, run, run_paths, runtimes
@@ -29,11 +32,11 @@ from onggi.engine.networks.reconcile import reconcile as reconcile_networks
 from onggi.engine.networks.watch import watch as watch_networks
 from onggi.engine.quotas import VOLUME
 from onggi.engine.secrets.reconcile import reconcile as reconcile_secrets
-from onggi.engine.shims import ExitRecord, Shim, lost_record
+from onggi.engine.shims import ExitRecord, Shim, ShimGone, ShimState, lost_record
 from onggi.engine.status import Event, Status, after, has_process
 from onggi.engine.volumes.mounted import recover as recover_mounted
 from onggi.engine.volumes.reconcile import reconcile as reconcile_volumes
-from onggi.errors import Corrupt, OnggiError
+from onggi.errors import Conflict, Corrupt, OnggiError
 from onggi.images import collect, mounted
 from onggi.runtime import cgroups
 from onggi.store import id_ranges
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from onggi.engine.config import EngineConfig
     from onggi.engine.containers.table import Container
 
+SETTLE_SECONDS = 10.0  # for a start that the former engine began: vendors' hooks may take their time
 log = logging.getLogger(__name__)
 
 
@@ -111,7 +115,11 @@ async def _container(engine: Engine, container: Container, left_running: list[Co
     record = container.record
     found = await _find(engine, container)
     if isinstance(found, Shim):
-        await _adopt(engine, container, found)
+        state = await _settled(found)
+        if state is not None:
+            await _adopt(engine, container, found, state)
+        else:
+            await _container(engine, container, left_running)  # it has ended meanwhile: look again
         return
     if not record.complete:
         log.info("container %s: its creation was cut off, removing it", record.id)
@@ -140,9 +148,21 @@ async def _find(engine: Engine, container: Container) -> Shim | ExitRecord | Non
         return lost_record(container.record.pid, error.message)
 
 
-async def _adopt(engine: Engine, container: Container, shim: Shim) -> None:
+async def _settled(shim: Shim) -> ShimState | None:
+    """What it is, when it no longer is in the middle of a start; None where it is gone."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    try:
+        while True:
+            state = await shim.state()
+            if state.status != "starting" or time.monotonic() > deadline:
+                return state
+            await asyncio.sleep(0.02)
+    except ShimGone:
+        return None
+
+
+async def _adopt(engine: Engine, container: Container, shim: Shim, state: ShimState) -> None:
     """Go on with a run that a former engine began; end a shim that it had only spawned."""
-    state = await shim.state()
     if state.status == "new" or not container.record.complete:
         await shim.quit()
         if not container.record.complete:
@@ -234,11 +254,12 @@ async def _orphaned_runs(engine: Engine) -> None:
         if not isinstance(found, Shim):
             continue
         log.info("ending the step %s of a build that was cut off", name[:12])
-        if (await found.state()).status == "new":
+        state = await _settled(found)
+        if state is not None and state.status == "new":
             await found.quit()
-        else:
-            await found.signal(signal.SIGKILL)
-            await found.exited
+        elif state is not None:
+            with contextlib.suppress(Conflict, ShimGone):  # it has ended meanwhile
+                await found.signal(signal.SIGKILL)
         await found.ended
         found.disconnect()
 

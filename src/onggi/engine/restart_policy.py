@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from onggi import failpoints
 from onggi.engine import clock
+from onggi.engine.containers.table import Exit
 from onggi.engine.status import Event, Status, after
 from onggi.errors import OnggiError
 
@@ -71,9 +72,15 @@ async def _restart(engine: Engine, container: Container, seconds: float) -> None
 
 
 def give_up(engine: Engine, container: Container) -> None:
-    """Stop waiting for the next run; the lock is held and the status is restarting."""
+    """Stop waiting for the next run; the lock is held and the status is restarting.
+
+    Who waits for the container to be down is told: no exit comes any more that would.
+    """
     if container.restart_task is not None:
         container.restart_task.cancel()
         container.restart_task = None
-    container.update(status=after(container.status, Event.GIVE_UP), manually_stopped=True, exit_on_next=True)
+    record = container.update(
+        status=after(container.status, Event.GIVE_UP), manually_stopped=True, exit_on_next=True
+    )
+    container.tell_exit(Exit(exit_code=record.exit_code, error=record.error))
     engine.events.container("stop", container.record)

@@ -81,9 +81,11 @@ async def begin(engine: Engine, container: Container) -> None:
     except BaseException as error:
         await _undo(engine, container, error)
         raise
-    image_rows.used(engine.database, container.record.image_id, clock.now())
+    watch(engine, container)  # first: whatever fails from here on, the run's end is seen
+    network_names.started(engine, container.record)
     run_events.begun(engine, container.record)
-    watch(engine, container)
+    _note_use(engine, container.record, clock.now())
+    await unlink.moved(engine, container)
 
 
 async def _begin(engine: Engine, container: Container) -> None:
@@ -132,8 +134,6 @@ async def _begin(engine: Engine, container: Container) -> None:
         apparmor=apparmor.of_container(record.host_config),
     )
     failpoints.hit("start.row-written")
-    network_names.started(engine, container.record)
-    await unlink.moved(engine, container)
 
 
 async def _hold_runtime(engine: Engine, container: Container) -> ContainerRecord:
@@ -156,7 +156,9 @@ async def waiting_shim(engine: Engine, container: Container) -> Shim:
 
 
 async def _undo(engine: Engine, container: Container, error: BaseException) -> None:
-    """Take back what a start that failed has left, and say in the record why."""
+    """Take back what a start that failed has left, and say in the record why. With --rm the container is gone
+    when this returns: who is told of the failure may use its name again.
+    """
     if container.shim is not None:
         await container.shim.quit()
         container.shim = None
@@ -183,7 +185,7 @@ async def _undo(engine: Engine, container: Container, error: BaseException) -> N
         try:
             await _remove_if_down(engine, container)
         except OnggiError as left:
-            log.error("container %s: %s", container.id, left)
+            log.error("container %s: %s", container.id, left.message)
 
 
 def _has_network(record: ContainerRecord) -> bool:
@@ -373,7 +375,7 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
         error=exit_.error,
         **network_detach.cleared(container.record),
     )
-    image_rows.used(engine.database, container.record.image_id, exit_.finished_at)
+    _note_use(engine, container.record, exit_.finished_at)
     failpoints.hit("exit.row-written")
     lasted = max(0, exit_.finished_at - container.record.started_at) // clock.SECOND
     run_events.ended(engine, container.record, before, lasted)
@@ -382,6 +384,14 @@ async def ended(engine: Engine, container: Container, exit_: ExitRecord) -> None
         restart_policy.schedule(engine, container, delay)
     elif container.record.host_config.auto_remove and not container.keep_once:
         engine.task(_auto_remove(engine, container), f"remove {container.id[:12]}")
+
+
+def _note_use(engine: Engine, record: ContainerRecord, at: int) -> None:
+    """Of its image. Behind a commit point: that this cannot be written is no fault of the run."""
+    try:
+        image_rows.used(engine.database, record.image_id, at)
+    except (OnggiError, OSError) as error:
+        log.warning("the last use of image %s is not noted: %s", record.image_id, error)
 
 
 async def _auto_remove(engine: Engine, container: Container) -> None:

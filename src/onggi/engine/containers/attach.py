@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from onggi.engine import run
 from onggi.engine.attach_options import detach_keys as parse_keys
-from onggi.engine.shims import AttachOptions
+from onggi.engine.shims import AttachOptions, ShimGone
 from onggi.engine.status import Status
 from onggi.errors import Conflict
 
@@ -48,20 +48,37 @@ async def attach(
         stdin = stdin and container.record.config.open_stdin
         streams = stream and (stdin or stdout or stderr)  # with none of them dockerd ends at once
         shim = await run.waiting_shim(engine, container) if streams else None
+        options = AttachOptions(
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            framed=framed and not container.record.config.tty,
+            detach_keys=keys,
+        )
         taken = await hijack()
-        with taken.sock:
-            if logs:
-                await _replay(engine, container, taken, stdout=stdout, stderr=stderr, framed=framed)
-            if shim is None:
-                return
-            options = AttachOptions(
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                framed=framed and not container.record.config.tty,
-                detach_keys=keys,
-            )
+        if not logs:
+            await _connect(engine, container, shim, taken, options)
+            return
+    with taken.sock:
+        # Without the lock: a client that reads slowly holds up neither a stop nor the note of the run's end.
+        try:
+            await _replay(engine, container, taken, stdout=stdout, stderr=stderr, framed=framed)
+        except ConnectionError:
+            return  # the client has gone
+        await _connect(engine, container, shim, taken, options)
+
+
+async def _connect(
+    engine: Engine, container: Container, shim: Shim | None, taken: Hijacked, options: AttachOptions
+) -> None:
+    """Hand the connection to the shim, where there are streams to see, and let go of it."""
+    with taken.sock:
+        if shim is None:
+            return
+        try:
             attached = await shim.attach(taken.sock, taken.early, options)
+        except ShimGone:
+            return  # the run has just ended: there is nothing more to see than that
     engine.events.container("attach", container.record)
     engine.task(_watch(engine, container, shim, attached), f"attach {container.id[:12]}")
 

@@ -13,7 +13,9 @@ from onggi.engine.status import Event, Status, after
 from onggi.errors import Conflict, OnggiError, System
 
 if TYPE_CHECKING:
-    from onggi.engine.containers.table import Container
+    import asyncio
+
+    from onggi.engine.containers.table import Container, Exit
     from onggi.engine.engine import Engine
 
 
@@ -30,25 +32,31 @@ async def remove(
     if link:
         await unlink(engine, name)
         return
-    ended = None
     async with engine.containers.locked(name) as container:
         if container.status is Status.REMOVING:
             raise Conflict(f"removal of container {name} is already in progress")
         if not force:
             _refuse_running(container)
-        if container.status is Status.RESTARTING:
-            restart_policy.give_up(engine, container)
-        if container.running:
-            container.keep_once = True
-            ended = container.next_exit()
-            container.update(manually_stopped=True, exit_on_next=True)
-            await stops.kill_all(engine, container)
-            failpoints.hit("remove.killed")
-    if ended is not None:
+        ended = await _remove(engine, container, volumes=volumes)
+    while ended is not None:
         await ended
-    async with container.lock:
-        if not container.removed:
-            await remove_stopped(engine, container, volumes=volumes)
+        async with container.lock:  # by now somebody else may have removed it, or started it again
+            ended = None if container.removed else await _remove(engine, container, volumes=volumes)
+
+
+async def _remove(engine: Engine, container: Container, *, volumes: bool) -> asyncio.Future[Exit] | None:
+    """Remove what does not run; else kill it, and give what resolves at its end. The lock is held."""
+    if container.status is Status.RESTARTING:
+        restart_policy.give_up(engine, container)
+    if not container.running:
+        await remove_stopped(engine, container, volumes=volumes)
+        return None
+    container.keep_once = True
+    ended = container.next_exit()
+    container.update(manually_stopped=True, exit_on_next=True)
+    await stops.kill_all(engine, container)
+    failpoints.hit("remove.killed")
+    return ended
 
 
 def _refuse_running(container: Container) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onggi.engine.shims import ShimGone
 from onggi.errors import Conflict
 
 if TYPE_CHECKING:
@@ -19,5 +20,8 @@ async def resize(engine: Engine, name: str, *, rows: int, columns: int) -> None:
     if not container.running or container.shim is None:
         raise Conflict(f"container {container.id} is not running")
     if container.record.config.tty:
-        await container.shim.resize(rows, columns)
+        try:
+            await container.shim.resize(rows, columns)
+        except ShimGone:
+            raise Conflict(f"container {container.id} is not running") from None
     engine.events.container("resize", container.record, height=str(rows), width=str(columns))

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def adopt(engine: Engine, container: Container, shim: Shim, state: ShimState) -> None:
     """Take up every exec of a container that runs on. Call it with a state that was just asked for."""
     for facts in state.execs:
-        watch(engine, _instance(engine, container, facts), facts.pid, shim.adopt(facts.exec_id))
+        instance = _instance(engine, container, facts)
+        instance.shim = shim
+        watch(engine, instance, facts.pid, shim.adopt(facts.exec_id))
     for facts in state.ended_execs:
         if facts.finished_at > clock.now() - KEPT_NS:
             instance = _instance(engine, container, facts)

@@ -44,12 +44,12 @@ async def _catch_up(instance: Exec) -> None:
     """Take note of what the shim told before this question.
 
     A client has its output from the shim itself: it sees the end, and asks for the exit code, before this
-    process may have read that the exec ended. The shim's answer comes behind what it told earlier.
+    process may have read that the exec ended. The shim's answer comes behind what it told earlier. It is the
+    shim of the exec's run, which the container may have let go of: its end comes before those of its execs.
     """
-    shim = instance.container.shim
-    if shim is not None:
+    if instance.shim is not None:
         try:
-            await shim.state()
+            await instance.shim.state()
         except ShimGone:
             pass  # then its end is known
     if instance.task is not None and instance.exited is not None and instance.exited.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,9 +12,9 @@ from onggi import failpoints
 from onggi.engine import clock, start_errors
 from onggi.engine.attach_options import detach_keys
 from onggi.engine.exec_.plans import compile_exec
-from onggi.engine.shims import AttachOptions, Stdio
+from onggi.engine.shims import AttachOptions, ShimGone, Stdio
 from onggi.engine.status import Status
-from onggi.errors import Conflict, StartFailed
+from onggi.errors import Conflict, OnggiError
 from onggi.spawn.plan import StepFailed
 from onggi.wire.containers import ExecStartRequest
 
@@ -49,6 +50,7 @@ async def start(
     """
     instance = engine.execs.get(exec_id)
     container = instance.container
+    shim = container.shim  # of this run: there may be none, or another, when the plan is made
     if instance.started:
         raise Conflict(
             f"exec command {exec_id} has already run"
@@ -57,27 +59,29 @@ async def start(
         )
     if container.status is Status.PAUSED:
         raise Conflict(f"container {container.id} is paused, unpause the container before exec")
-    if not container.running or container.shim is None:
+    if not container.running or shim is None:
         raise Conflict(f"container {container.id} is not running")
     instance.started = True
+    instance.shim = shim
     try:
         plan = await engine.offload(compile_exec, engine, container.record, instance.request)
         failpoints.hit("exec.compiled")
+        engine.events.exec_("exec_start", container.record, instance.id, instance.request.cmd)
+        taken = None if request.detach else await hijack()
     except BaseException:
-        instance.ended_at, instance.exit_code = clock.now(), 126
+        instance.failed(126)
         raise
-    engine.events.exec_("exec_start", container.record, instance.id, instance.request.cmd)
     stdio = _stdio(instance, request)
-    if request.detach:
-        await _run(engine, instance, container.shim, plan, stdio, None)
+    if taken is None:
+        await _run(engine, instance, shim, plan, stdio, None)
         return
-    taken = await hijack()
     with taken.sock:
         try:
-            await _run(engine, instance, container.shim, plan, stdio, taken)
-        except StartFailed as error:
+            await _run(engine, instance, shim, plan, stdio, taken)
+        except OnggiError as error:
             # The head has gone out: the reason goes where the output would, as dockerd's does.
-            taken.sock.send(_framed(error.message, tty=instance.request.tty))
+            with contextlib.suppress(ConnectionError):  # the client has gone
+                taken.sock.send(_framed(error.message, tty=instance.request.tty))
 
 
 def _framed(message: str, *, tty: bool) -> bytes:
@@ -127,10 +131,13 @@ async def _run(
         failure = start_errors.exec_failed(
             error, wanted.cmd[0], wanted.working_dir, instance.container.record.host_config.runtime or ""
         )
-        instance.ended_at, instance.exit_code = clock.now(), failure.exit_code
+        instance.failed(failure.exit_code)
         raise failure from None
+    except ShimGone:
+        instance.failed(128)
+        raise Conflict(f"container {instance.container.id} is not running") from None
     except BaseException:
-        instance.ended_at, instance.exit_code = clock.now(), 128
+        instance.failed(128)
         raise
     failpoints.hit("exec.started")
     watch(engine, instance, started.pid, started.exited)
@@ -139,6 +146,7 @@ async def _run(
 def watch(engine: Engine, instance: Exec, pid: int, exited: asyncio.Future[ExecExit]) -> None:
     """The instance runs: wait for its end. Adoption by a later engine comes here too (exec_/adopt.py)."""
     instance.started, instance.running, instance.pid = True, True, pid
+    instance.begun.set()
     instance.exited = exited
     instance.task = engine.task(_watch(engine, instance, exited), f"exec {instance.id[:12]}")
 

@@ -14,7 +14,7 @@ from onggi.wire.containers import ExecCreateRequest
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
-    from onggi.engine.shims import ExecExit
+    from onggi.engine.shims import ExecExit, Shim
 
 KEPT_NS = 5 * 60 * clock.SECOND
 
@@ -23,20 +23,28 @@ class Exec:
     """One exec instance; `exit_code` is None until it has ended."""
 
     __slots__ = (
-        "container", "ended_at", "exit_code", "exited", "id", "pid", "request", "running", "started", "task",
+        "begun", "container", "ended_at", "exit_code", "exited", "id", "pid", "request", "running", "shim",
+        "started", "task",
     )  # fmt: skip
 
     def __init__(self, exec_id: str, container: Container, request: ExecCreateRequest) -> None:
         self.id = exec_id
         self.container = container
         self.request = request
+        self.shim: Shim | None = None  # of the run in which it was started
         self.started = False
+        self.begun = asyncio.Event()  # it runs, or it is known that it will not
         self.running = False
         self.pid = 0
         self.exit_code: int | None = None
         self.ended_at = 0
         self.exited: asyncio.Future[ExecExit] | None = None  # what the shim tells of its end
         self.task: asyncio.Task[None] | None = None  # takes note of it
+
+    def failed(self, exit_code: int) -> None:
+        """It was not started, and will not be."""
+        self.ended_at, self.exit_code = clock.now(), exit_code
+        self.begun.set()
 
 
 class Execs:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onggi.engine.networks import hosts, links
-from onggi.errors import Conflict
+from onggi.errors import Conflict, NoSuchContainer
 
 if TYPE_CHECKING:
     from onggi.engine.containers.table import Container
@@ -39,3 +39,5 @@ def _write(engine: Engine, container: Container) -> None:
         hosts.write(engine, directory, record, resolver=record.id in engine.networks.served)
     except Conflict:
         return  # another linked container does not run: its start writes the file
+    except (NoSuchContainer, FileNotFoundError):
+        return  # it is just being removed, or one that it links to
