@@ -12,7 +12,7 @@ wants them cannot be run again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,6 +31,7 @@ from onggi.builder.solver.job import Job, RunOptions
 from onggi.builder.solver.results import Result
 from onggi.builder.solver.solve import solve
 from onggi.engine.exec_.start import Hijacked
+from onggi.engine.streams import Begun
 from onggi.errors import Conflict, NotFound, OnggiError
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _without_lost(kept: Kept) -> Vertex:
 # -- once more
 
 
-async def rerun(engine: Engine, name: str, build_id: str) -> AsyncGenerator[bytes, None]:
+async def rerun(engine: Engine, name: str, build_id: str) -> AsyncIterator[bytes]:
     """The lines of an answer, as those of a build with `progress=status`. Raises NotFound, Conflict."""
     builder = await builder_of(engine)
     kept = await builder.work(kept_steps.find, builder.cache, name)
@@ -161,7 +162,12 @@ async def rerun(engine: Engine, name: str, build_id: str) -> AsyncGenerator[byte
             "the client of its build, and are not kept; build again, or look into it with a shell"
         )
     teller = StatusTeller()
-    return _answer(_begin(builder, kept, build_id, teller), kept, teller)
+    job = _begin(builder, kept, build_id, teller)
+
+    async def leave() -> None:
+        job.close()
+
+    return Begun(_answer(job, kept, teller), leave)
 
 
 async def _answer(job: Job, kept: Kept, teller: StatusTeller) -> AsyncGenerator[bytes, None]:

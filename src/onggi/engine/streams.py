@@ -2,6 +2,7 @@
 
     body_reader(chunks)     an asynchronous body as something that a thread reads from
     iterate(work)           a thread's writes as an asynchronous iterator of bytes
+    Begun(inner, leave)     a generator that lets go also where nobody began to read it
 
 A stream has a thread of its own, so that slow clients do not use up the offload's. Leaving the iterator
 early makes the thread's next write raise BrokenPipeError; its end is awaited. An error before the first byte
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 READ_BYTES = 1 << 20
 QUEUED = 16
@@ -62,7 +63,31 @@ def body_reader(chunks: AsyncIterator[bytes]) -> BodyReader:
     return BodyReader(chunks, asyncio.get_running_loop())
 
 
-async def iterate(work: Callable[[Write], None]) -> AsyncIterator[bytes]:
+class Begun:
+    """A generator over something that was opened before it: `leave` lets go of that where nobody began to
+    read. The client was gone, and closing a generator that never began runs none of its `finally`.
+    """
+
+    def __init__(self, inner: AsyncGenerator[bytes, None], leave: Callable[[], Awaitable[None]]) -> None:
+        self._inner = inner
+        self._leave: Callable[[], Awaitable[None]] | None = leave
+
+    def __aiter__(self) -> Begun:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._leave = None
+        return await anext(self._inner)
+
+    async def aclose(self) -> None:
+        """The reader wants no more; a second call does nothing."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            await leave()
+        await self._inner.aclose()
+
+
+async def iterate(work: Callable[[Write], None]) -> Chunks:
     """Run `work(write)` in a thread; returns when its first bytes are there or it has ended."""
     stream = _Stream(work, asyncio.get_running_loop())
     try:
@@ -72,17 +97,17 @@ async def iterate(work: Callable[[Write], None]) -> AsyncIterator[bytes]:
         raise
     if isinstance(first, BaseException):
         raise first
-    return _Chunks(stream, first)
+    return Chunks(stream, first)
 
 
-class _Chunks:
+class Chunks:
     """An iterator whose `aclose` ends the thread also where reading never began; a generator's would not."""
 
     def __init__(self, stream: _Stream, first: bytes | None) -> None:
         self._stream = stream
         self._next: list[bytes | None] = [first]
 
-    def __aiter__(self) -> _Chunks:
+    def __aiter__(self) -> Chunks:
         return self
 
     async def __anext__(self) -> bytes:

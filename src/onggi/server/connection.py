@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None]
         self._roomy = False  # the socket holds SEND_BYTES: long bodies only, it is the kernel's memory
-        self._waiter: asyncio.Future[None] | None = None  # for bytes to read, or for room to write
+        self._waiters: set[asyncio.Future[None]] = set()  # for bytes to read, or for room to write
         self._unread = 0
         self._reading = True
         self._writable = True
@@ -207,15 +207,18 @@ class Connection(asyncio.Protocol):
         await self._wait()
 
     async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        """Until something has changed. A body may be read while the answer is written: two may wait."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
         try:
-            await self._waiter
+            await waiter
         finally:
-            self._waiter = None
+            self._waiters.discard(waiter)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     # ------------------------------------------------------------------------------- the request's body
 
@@ -274,7 +277,8 @@ class Connection(asyncio.Protocol):
         watch = asyncio.create_task(self._watch_half_closed()) if self._ended else None
         self._streaming = True
         try:
-            await self._drain_request()
+            if not answer.reads:
+                await self._drain_request()
             await self._write(self._http.send(self._head(answer)))
             async for chunk in answer.chunks:
                 if chunk:

@@ -54,9 +54,11 @@ class Response:
 
 
 class Stream:
-    """Status and chunks; the head is sent before the first chunk is waited for."""
+    """Status and chunks; the head is sent before the first chunk is waited for. `reads`: whoever makes the
+    chunks still reads the request's body.
+    """
 
-    __slots__ = ("chunks", "content_type", "headers", "status")
+    __slots__ = ("chunks", "content_type", "headers", "reads", "status")
 
     def __init__(
         self,
@@ -64,8 +66,11 @@ class Stream:
         content_type: str = JSON,
         status: int = 200,
         headers: tuple[tuple[str, str], ...] = (),
+        *,
+        reads: bool = False,
     ) -> None:
         self.chunks = chunks
+        self.reads = reads
         self.content_type = content_type
         self.status = status
         self.headers = headers

@@ -67,7 +67,7 @@ def test_a_stream_that_nobody_began_to_read_ends_its_thread() -> None:
 
         chunks = await streams.iterate(work)
         (thread,) = set(threading.enumerate()) - before
-        await chunks.aclose()  # type: ignore[attr-defined]
+        await chunks.aclose()
         deadline = time.monotonic() + 30
         while thread.is_alive():
             assert time.monotonic() < deadline

@@ -50,9 +50,7 @@ ANSWER = "onggi.answer"  # a line of Onggi's own, with what was asked of the Doc
 log = logging.getLogger(__name__)
 
 
-async def build(
-    engine: Engine, request: BuildRequest, body: AsyncIterator[bytes]
-) -> AsyncGenerator[bytes, None]:
+async def build(engine: Engine, request: BuildRequest, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Receive and check; the lines of the answer. Raises InvalidParameter, NotFound, NoSpace."""
     builder = await builder_of(engine)
     teller = StatusTeller() if request.status else Teller(quiet=request.quiet, remove=request.remove)
@@ -64,7 +62,8 @@ async def build(
     except BaseException:
         job.close()
         raise
-    return _answer(_Build(job, teller, request, dockerfile))
+    work = _Build(job, teller, request, dockerfile)
+    return streams.Begun(_answer(work), work.leave)
 
 
 async def _received(
@@ -156,6 +155,10 @@ class _Build:
         self.request = request
         self.dockerfile = dockerfile
         self.held = contextlib.ExitStack()
+
+    async def leave(self) -> None:
+        """Nobody is there to hear of it: it does not begin."""
+        self.job.close()
 
     async def run(self) -> None:
         """All of it; its failure is the last line."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -102,13 +102,16 @@ async def send(builder: Builder, build_id: str, name: str) -> AsyncIterator[byte
     """The layout that a build has made, as an archive. Raises NotFound."""
     kept = take(builder, key(build_id, "dest", name))
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
         source = packed(lambda pipe: pack_tree(kept.path, pipe))
         try:
             while data := await builder.work(next, source, b""):
                 yield data
         finally:
             await builder.work(source.close)  # type: ignore[attr-defined]
-            await builder.work(forget, builder, kept)
+            await leave()
 
-    return pieces()
+    async def leave() -> None:
+        await builder.work(forget, builder, kept)
+
+    return streams.Begun(pieces(), leave)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from onggi.engine import clock
 from onggi.engine.containers.log_files import LogReader, Selection
+from onggi.engine.streams import Begun
 from onggi.errors import InvalidParameter, NotImplemented_
 from onggi.spec.number import whole
 
@@ -59,10 +60,16 @@ async def logs(
     )
     shim = container.shim if follow and container.running else None
     reader = await engine.offload(LogReader, engine.paths.log(container.id), selection)
-    return _stream(engine, reader, shim, until)
+
+    async def leave() -> None:
+        reader.close()
+
+    return Begun(_stream(engine, reader, shim, until), leave)
 
 
-async def _stream(engine: Engine, reader: LogReader, shim: Shim | None, until: int) -> AsyncIterator[bytes]:
+async def _stream(
+    engine: Engine, reader: LogReader, shim: Shim | None, until: int
+) -> AsyncGenerator[bytes, None]:
     try:
         grown = None if shim is None else await shim.log_grown(-1)
         while True:

@@ -13,16 +13,15 @@ from onggi.images.progress import failure
 
 async def lines(work: Callable[[streams.Write], None]) -> AsyncIterator[bytes]:
     """Raises what `work` raises before its first line."""
-    return _said(await streams.iterate(work))
+    inner = await streams.iterate(work)
+    return streams.Begun(_said(inner), inner.aclose)
 
 
-async def _said(inner: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _said(inner: streams.Chunks) -> AsyncGenerator[bytes, None]:
     try:
         async for line in inner:
             yield line
     except OnggiError as error:
         yield failure(error.message).encode()
     finally:
-        close = getattr(inner, "aclose", None)
-        if close is not None:
-            await close()
+        await inner.aclose()

@@ -138,7 +138,7 @@ async def load(request: Request) -> Stream:
     lines = await load_.load(
         request.engine, request.stream(), quiet=request.flag("quiet"), platform=request.texts("platform")
     )
-    return Stream(lines)
+    return Stream(lines, reads=True)
 
 
 async def save(request: Request) -> Stream:
