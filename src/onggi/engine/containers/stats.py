@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from onggi.engine import clock, run_paths
+from onggi.errors import OnggiError
 from onggi.wire.containers import (
     ContainerBlkioStatEntry,
     ContainerBlkioStats,
@@ -77,9 +78,12 @@ class _Sampler:
         self.readers = 0
         self._engine, self._container = engine, container
         self._waiters: list[asyncio.Future[ContainerStatsResponse]] = []
+        self._failure: Exception | None = None  # that has ended it
         self._task = engine.task(self._run(), f"stats {container.id[:12]}")
 
     async def next(self) -> ContainerStatsResponse:
+        if self._failure is not None:
+            raise self._failure
         waiter: asyncio.Future[ContainerStatsResponse] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return await waiter
@@ -89,19 +93,20 @@ class _Sampler:
         while True:
             try:
                 reading = await _read(self._engine, self._container)
-            except OSError as error:
+            except (OnggiError, OSError) as error:
+                self._failure = error
                 self._give(error)
                 return
             self._give(reading if before is None else _joined(reading, before))
             before = reading
             await asyncio.sleep(INTERVAL_SECONDS)
 
-    def _give(self, outcome: ContainerStatsResponse | OSError) -> None:
+    def _give(self, outcome: ContainerStatsResponse | Exception) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if waiter.done():
                 continue
-            if isinstance(outcome, OSError):
+            if isinstance(outcome, Exception):
                 waiter.set_exception(outcome)
             else:
                 waiter.set_result(outcome)
@@ -111,7 +116,7 @@ class _Sampler:
 
 
 async def _read(engine: Engine, container: Container) -> ContainerStatsResponse:
-    """One reading; only names where the container does not run."""
+    """One reading; only names where the container does not run, or ends while it is looked at."""
     names = ContainerStatsResponse(
         id=container.id,
         name=f"/{container.name}",
@@ -122,7 +127,12 @@ async def _read(engine: Engine, container: Container) -> ContainerStatsResponse:
     if not container.running:
         return names
     group = run_paths.group(engine, container.record)
-    counted = await engine.offload(group.stats)
+    try:
+        counted = await engine.offload(group.stats)
+    except (OnggiError, OSError):
+        if await engine.offload(group.exists):
+            raise
+        return names
     host_network = container.record.host_config.network_mode == "host"
     networks = None if host_network else await engine.offload(network_counters, container.record.pid)
     return msgspec.structs.replace(

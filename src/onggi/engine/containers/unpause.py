@@ -18,7 +18,7 @@ async def unpause(engine: Engine, name: str) -> None:
     async with engine.containers.locked(name) as container:
         if container.status is not Status.PAUSED:
             raise Conflict(f"Container {container.id} is not paused")
-        await engine.offload(run_paths.group(engine, container.record).thaw)
+        await engine.offload(run_paths.thaw, engine, container.record)
         failpoints.hit("unpause.thawed")
         container.update(status=after(container.status, Event.UNPAUSE))
         engine.events.container("unpause", container.record)
