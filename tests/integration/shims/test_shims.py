@@ -17,6 +17,7 @@ from onggi.engine.shims import (
     ExitRecord,
     LogTarget,
     Shim,
+    ShimGone,
     Stdio,
     Zygote,
     read_exit_record,
@@ -24,6 +25,7 @@ from onggi.engine.shims import (
 from onggi.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUTS
 from onggi.paths import Paths
 from onggi.spawn import plan as plans
+from onggi.spawn.messages import Channel
 
 pytestmark = pytest.mark.root
 ENV = ["PATH=/usr/bin:/bin", "HOME=/"]
@@ -207,6 +209,41 @@ async def test_exec_with_client_capture_and_timeout(zygote: Zygote, paths: Paths
     mine.close()
     await shim.signal(signal.SIGKILL)
     await shim.ended
+
+
+async def test_a_slow_client_of_an_exec_gets_its_last_bytes_though_the_run_is_over(
+    zygote: Zygote, paths: Paths
+) -> None:
+    shim = await sleeper(zygote, paths)
+    slow, theirs = socket.socketpair()
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that the shim has to keep most of it
+    run = await shim.exec(
+        "e", plan_of("head", "-c", "100000", "/dev/zero", init_pid=shim.pid), Stdio(), sock=theirs,
+        options=AttachOptions(framed=False),
+    )  # fmt: skip
+    theirs.close()
+    assert (await run.exited).exit_code == 0
+    await shim.signal(signal.SIGKILL)
+    assert (await shim.exited).exit_code == 137
+    assert len(await received(slow)) == 100_000
+    await shim.ended
+    slow.close()
+
+
+async def test_what_a_shim_said_before_it_went_counts(paths: Paths) -> None:
+    ours, theirs = socket.socketpair()
+    shim = Shim("c", ours, paths.exit_record("c"))
+    exec_exited = shim.adopt("e")
+    peer = Channel(theirs)
+    ended = {"exit_code": 3, "output": b"", "timed_out": False, "finished_at": 1}
+    peer.send(0, "exec-exit", {"exec_id": "e", **ended})
+    peer.send(0, "exit", {"exit_code": 4, "undone": True})
+    peer.close()
+    with pytest.raises(ShimGone):  # asked before what came was read: it cannot be sent any more
+        await shim.signal(signal.SIGTERM)
+    assert (await exec_exited).exit_code == 3
+    assert (await shim.exited).exit_code == 4 and shim.undone
+    assert shim.ended.done()
 
 
 async def test_a_stray_that_holds_the_pipe_does_not_hold_the_end(zygote: Zygote) -> None:

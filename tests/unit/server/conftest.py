@@ -24,6 +24,7 @@ TABLE = (
     ("POST", "/count", "probe:count"),
     ("POST", "/ignore", "probe:ignore"),
     ("GET", "/forever", "probe:forever"),
+    ("POST", "/both", "probe:both"),
     ("GET", "/flood", "probe:flood"),
     ("GET", "/conflict", "probe:conflict"),
     ("GET", "/same", "probe:same"),
@@ -81,6 +82,20 @@ class Probe(types.ModuleType):
                 await asyncio.sleep(0)
         finally:
             self.ended += 1
+
+    async def both(self, request: Request) -> Stream:
+        return Stream(self._both(request.stream()), reads=True)
+
+    async def _both(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Reads the body while the answer is written."""
+
+        async def count() -> int:
+            return sum([len(piece) async for piece in body])
+
+        counting = asyncio.create_task(count())
+        yield b"begun\n"
+        yield bytes(8 << 20)
+        yield str(await counting).encode()
 
     async def conflict(self, request: Request) -> Response:
         raise Conflict("the name is taken")

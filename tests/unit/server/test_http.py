@@ -214,6 +214,19 @@ async def test_a_client_that_closed_before_its_stream_began(probe: SimpleNamespa
     await until(lambda: not probe.server._connections)
 
 
+async def test_a_body_is_read_while_the_answer_is_written(probe: SimpleNamespace) -> None:
+    reader, writer = await asyncio.open_unix_connection(probe.path)
+    writer.write(b"POST /both HTTP/1.1\r\nHost: d\r\nContent-Length: 1000000\r\n\r\n" + bytes(1000))
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"begun\n")  # what follows is not read away
+        (connection,) = probe.server._connections
+        await until(lambda: not connection._writable)  # now both wait: for bytes, and for room
+        writer.write(bytes(999_000))
+        rest = await reader.read(-1)
+    assert b"1000000" in rest
+    writer.close()
+
+
 async def test_a_client_that_does_not_read_holds_nobody_up(probe: SimpleNamespace) -> None:
     _, writer = await asyncio.open_unix_connection(probe.path)
     writer.write(b"GET /flood HTTP/1.1\r\nHost: d\r\n\r\n")
