@@ -191,7 +191,7 @@ def test_our_engine_names_the_registry_it_means(tmp_path: Path, upstream: Regist
 
 
 def test_several_clients_share_one_download(tmp_path: Path) -> None:
-    data = os.urandom(400_000)
+    data = os.urandom(1_000_000)
     made = registries.image([registries.layer({"big": data})], packed=False)
     blob = made.layers[0]
     go = threading.Event()
@@ -204,9 +204,9 @@ def test_several_clients_share_one_download(tmp_path: Path) -> None:
                 handler.send_response(200)
                 handler.send_header("Content-Length", str(len(whole)))
                 handler.end_headers()
-                handler.wfile.write(whole[:200_000])
+                handler.wfile.write(whole[:600_000])
                 go.wait(60)
-                handler.wfile.write(whole[200_000:])
+                handler.wfile.write(whole[600_000:])
                 return True
             return False
 
@@ -220,7 +220,7 @@ def test_several_clients_share_one_download(tmp_path: Path) -> None:
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()
-        # Who wants the beginning has it while the rest is still on its way.
+        # Who wants the beginning has it while the rest is still on its way; it comes in chunks of 256 KiB.
         head = one.get(f"/v2/a/b/blobs/{blob}", {"Range": "bytes=0-99999"})
         assert (head[0], head[2]) == (206, made.blobs[blob][:100_000])
         go.set()
