@@ -49,8 +49,9 @@ async def everything(sock: socket.socket) -> bytes:
 async def test_a_wait_ends_with_the_restarts_that_are_given_up(bench: Bench) -> None:
     policy = RestartPolicy(name="always")
     container_id = await bench.start("sh", "-c", "exit 3", host=none_network(restart_policy=policy))
-    await until(lambda: bench.record(container_id).restart_count >= 3)
-    await until(lambda: bench.record(container_id).status == "restarting")
+    container = bench.engine.containers.get(container_id)
+    await until(lambda: container.record.restart_count >= 3)  # from now on it sleeps for most of a second
+    await until(lambda: container.status == "restarting" and container.restart_task is not None)
     waiting = await wait.wait(bench.engine, container_id)
     await stop.stop(bench.engine, container_id)
     assert (await asyncio.wait_for(waiting, 5)).status_code == 3

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests import engines
+from tests.integration.images import test_images_hostile as archives
 
 pytestmark = pytest.mark.root
 
@@ -124,6 +125,26 @@ def test_events_come_as_they_happen(bare: engines.Engine) -> None:
     assert (event["Type"], event["Action"], event["Actor"]["ID"]) == ("volume", "create", "happening")
     assert event["timeNano"] // 10**9 == event["time"] and "status" not in event
     connection.close()
+
+
+def test_load_tells_its_progress_while_the_archive_still_comes(bare: engines.Engine) -> None:
+    layer = archives.tar(("big", os.urandom(4 << 20)))
+    data = archives.archive([layer], RepoTags=["big:1"])
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(bare.socket)
+    head = f"POST /images/load?quiet=0 HTTP/1.1\r\nHost: d\r\nContent-Length: {len(data)}\r\n"
+    client.sendall(f"{head}Content-Type: application/x-tar\r\n\r\n".encode() + data[: 2 << 20])
+    answer = b""
+    while b"Loading layer" not in answer:  # half of it is still to come
+        answer += client.recv(65536)
+    client.sendall(data[2 << 20 :])
+    while b"Loaded image: big:1" not in answer:
+        piece = client.recv(65536)
+        assert piece and b"error" not in answer, answer[-500:]
+        answer += piece
+    client.close()
+    assert call(bare, "DELETE", "/images/big:1")[0] == 200
 
 
 def test_a_half_sent_request_blocks_nobody(bare: engines.Engine) -> None:
