@@ -141,8 +141,9 @@ class Connection(asyncio.Protocol):
             self._closing = True
 
     def cancel(self) -> None:
-        """End the connection now, whatever it does."""
+        """End the connection now, whatever it does: a thread that still waits for the body sees its end."""
         self._task.cancel()
+        self._transport.abort()
 
     async def closed(self) -> None:
         """Wait for the connection's task."""

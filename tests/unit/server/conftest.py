@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from onggi.engine import streams
+from onggi.engine.offload import Offload
 from onggi.errors import Conflict, NotModified
 from onggi.server.messages import Hijacked, Request, Response, Stream
 from onggi.server.server import Server
@@ -25,6 +27,7 @@ TABLE = (
     ("POST", "/ignore", "probe:ignore"),
     ("GET", "/forever", "probe:forever"),
     ("POST", "/both", "probe:both"),
+    ("POST", "/receive", "probe:receive"),
     ("GET", "/flood", "probe:flood"),
     ("GET", "/conflict", "probe:conflict"),
     ("GET", "/same", "probe:same"),
@@ -96,6 +99,17 @@ class Probe(types.ModuleType):
         yield b"begun\n"
         yield bytes(8 << 20)
         yield str(await counting).encode()
+
+    async def receive(self, request: Request) -> Response:
+        """In a thread that nothing else ends, as a build receives its context."""
+        offload = Offload(1)
+        try:
+            self.begun += 1
+            await offload(streams.body_reader(request.stream()).read)
+            return Response()
+        finally:
+            self.ended += 1
+            offload.close()
 
     async def conflict(self, request: Request) -> Response:
         raise Conflict("the name is taken")

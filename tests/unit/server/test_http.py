@@ -227,6 +227,15 @@ async def test_a_body_is_read_while_the_answer_is_written(probe: SimpleNamespace
     writer.close()
 
 
+async def test_a_client_that_stops_sending_does_not_hold_up_the_end(probe: SimpleNamespace) -> None:
+    _, writer = await asyncio.open_unix_connection(probe.path)
+    writer.write(b"POST /receive HTTP/1.1\r\nHost: d\r\nContent-Length: 1000\r\n\r\nhalf")
+    await until(lambda: probe.module.begun)
+    await probe.server.close(0.05)
+    await until(lambda: probe.module.ended)
+    writer.close()
+
+
 async def test_a_client_that_does_not_read_holds_nobody_up(probe: SimpleNamespace) -> None:
     _, writer = await asyncio.open_unix_connection(probe.path)
     writer.write(b"GET /flood HTTP/1.1\r\nHost: d\r\n\r\n")
