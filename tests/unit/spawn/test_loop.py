@@ -1,11 +1,16 @@
-"""The shim's loop: events belong to the descriptor that they came for."""
+"""The loop of shims: an event is for whoever it came for; and in which order a shim goes."""
 
 from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
+
+import pytest
 
 from onggi.spawn.loop import IN, Loop
+from onggi.spawn.messages import Channel
+from onggi.spawn.shim import Shim
 
 
 def test_an_event_is_not_for_whoever_gets_the_descriptors_number_next() -> None:
@@ -38,3 +43,27 @@ def test_an_event_is_not_for_whoever_gets_the_descriptors_number_next() -> None:
     loop.close()
     for sock in (first, far_first, old, fresh, far_fresh):
         sock.close()
+
+
+def test_a_shim_that_is_to_quit_has_left_its_directory_when_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = socket.socketpair()
+    directory = tmp_path / "shim"
+    directory.mkdir()
+    there: list[bool] = []
+    send = Channel.send
+
+    def note(self: Channel, *message: object) -> None:
+        there.append(directory.exists())
+        send(self, *message)  # type: ignore[arg-type]
+
+    shim = Shim("c", str(directory), str(tmp_path), theirs)
+    peer = Channel(ours)
+    peer.send(1, "quit", {})
+    monkeypatch.setattr(Channel, "send", note)
+    shim.run()
+    shim.close()
+    assert there == [False]
+    assert peer.receive() == [(-1, "", {}, [])]
+    peer.close()
