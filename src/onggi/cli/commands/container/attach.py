@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from onggi.cli import streams
-from onggi.cli.errors import CommandError
+from onggi.cli.errors import CommandError, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from onggi.cli.engine import Engine
     from onggi.cli.flags import Flags
     from onggi.cli.session import Session
 
@@ -41,9 +42,19 @@ def run(session: Session, flags: Flags, args: list[str]) -> int:
     parameters = {"stream": True, "stdin": stdin or None, "stdout": True, "stderr": True}
     parameters["detachKeys"] = flags["detach-keys"] or None
     sock, early, _ = engine.hijack(f"/containers/{identifier}/attach", parameters)
+    if not _runs(engine, identifier):  # it ended in between: we would be attached to its next run
+        sock.close()
+        return exit_status(engine, waiting)
     attached = Attached(engine, f"containers/{identifier}", tty=tty, stdin=stdin, keys=keys)
     proxied = flags["sig-proxy"] and not tty
     attached.run(sock, early, kill=killer(engine, identifier) if proxied else None)
     if attached.detached:
         raise CommandError("read escape sequence")
     return exit_status(engine, waiting)
+
+
+def _runs(engine: Engine, identifier: str) -> bool:
+    try:
+        return bool(engine.get(f"/containers/{identifier}/json")["State"]["Running"])
+    except Refused:
+        return False  # it was removed with its end
