@@ -77,7 +77,7 @@ def test_an_sctp_port_is_published_and_freed(engine: Engine, wire: Wire) -> None
     thread.start()
     assert ready.wait(10)
     within(20, lambda: ask(wire, 3868) == b"a message")
-    assert engine.docker("port", "web").strip() == "3868/sctp -> 0.0.0.0:3868"
+    assert engine.docker("port", "web", "3868/sctp").splitlines() == ["0.0.0.0:3868", "[::]:3868"]
     engine.docker("rm", "-f", "web")
     assert ask(wire, 3868) == b""
     engine.docker("run", "-d", "--name", "again", "-p", "3868:3868/sctp", BUSYBOX, "sleep", "1000")

@@ -55,12 +55,18 @@ class Outside(CompanionProcess):
                 await self._uplink.close()
 
     async def _on_hold(self, message: dict[str, Any], fds: list[int]) -> None:
-        """The namespaces of a process are to be served; False where they are not those that we serve."""
+        """The namespaces of a process are to be served; False where they are not those that we serve, or it
+        has ended.
+        """
         pid = message["pid"]
-        if self._members.where not in (None, place(pid)):
+        try:
+            if self._members.where not in (None, place(pid)):
+                self._say(False)
+                return
+            self._members.watch(pid)
+        except OSError:
             self._say(False)
             return
-        self._members.watch(pid)
         if self._uplink is None:
             self._uplink = Uplink(message["driver"], self._members.somebody, f"{self._path}.uplink")
         await self._uplink.settled()
