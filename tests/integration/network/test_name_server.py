@@ -117,6 +117,8 @@ def test_the_hosts_servers_are_followed_as_they_change(engine: Engine, wire: Wir
 
 def test_a_flood_is_bounded_and_others_are_answered(engine: Engine, wire: Wire) -> None:
     """Questions that nobody answers, as fast as one container can: memory stays, neighbours are served."""
+    with asked(pid_of(engine, "client")) as peer:
+        assert addresses(peer, "client")  # it has come up
     before = memory_mib(resolver(engine))
     stop = threading.Event()
     sent = [0]

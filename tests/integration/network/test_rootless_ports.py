@@ -223,6 +223,7 @@ def relay_pid(engine: Engine) -> int:
 
 def test_the_relay_is_nobody_of_the_user_s(engine: Engine, wire: Wire) -> None:
     serve(engine, "-p", "8080:80")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")  # it becomes nobody before it serves
     status = Path(f"/proc/{relay_pid(engine)}/status").read_text()
     assert "CapEff:\t0000000000000000" in status
     assert "Uid:\t0\t" not in status
