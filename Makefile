@@ -10,7 +10,7 @@ setup:  ## .venv with the locked libraries and the launchers
 demo:  ## start the engine, get a Debian image, run containers on it
 	scripts/demo
 
-test:  ## all that must hold: linters, types, every test (root, about half an hour)
+test:  ## all that must hold: linters, types, every test (root, about 50 minutes)
 	scripts/test
 
 check:  ## before each commit: linters, types, fast unit tests (under a minute)
