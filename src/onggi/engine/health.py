@@ -74,12 +74,18 @@ async def _monitor(engine: Engine, container: Container) -> None:
     assert check is not None
     while True:
         await asyncio.sleep(_pause(container.record, check) / clock.SECOND)
-        if container.status is Status.PAUSED:
+        if _paused(container):
             continue
         probe = await _probe(engine, container, check)
         if probe is None or not container.running:
             return
+        if _paused(container):
+            continue  # it was frozen in the middle: dockerd, too, asks again afterwards
         _take_note(engine, container, check, probe)
+
+
+def _paused(container: Container) -> bool:
+    return container.status is Status.PAUSED
 
 
 def _pause(record: ContainerRecord, check: HealthConfig) -> int:

@@ -1,4 +1,8 @@
-"""--log-driver and --log-opt -> where a run's log goes."""
+"""--log-driver and --log-opt -> where a run's log goes.
+
+`local` is written as json-file is: what its files look like is nobody's business (Docker, too, tells no
+LogPath of it). It takes fewer options, and its rotated files are compressed.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +26,17 @@ OPTIONS = frozenset(
     {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"}
     | {"max-buffer-size"}
 )
+LOCAL = "local"
+LOCAL_OPTIONS = frozenset({"max-size", "max-file", "compress", "mode", "max-buffer-size"})
 EXPRESSIONS = ("labels-regex", "env-regex")
 FILES_MAX = (1 << 31) - 1
 
 
 def validate(wanted: HostConfigLogConfig) -> None:
-    """Raises InvalidParameter for options that json-file does not know, or values that are none."""
+    """Raises InvalidParameter for options that the driver does not know, or values that are none."""
     for name, value in (wanted.config or {}).items():
+        if wanted.type == LOCAL and name not in LOCAL_OPTIONS:
+            raise InvalidParameter(f"unknown log opt '{name}' for log driver local")
         if name not in OPTIONS:
             raise InvalidParameter(f"unknown log opt '{name}' for json-file log driver")
         if name == "max-size" and value != "-1":
@@ -39,19 +47,19 @@ def validate(wanted: HostConfigLogConfig) -> None:
             _expression(name, value)
 
 
-def target(record: ContainerRecord) -> LogTarget | None:
-    """None for the driver `none`."""
+def target(record: ContainerRecord, path: str) -> LogTarget | None:
+    """At a path; None for the driver `none`."""
     wanted = record.host_config.log_config
-    if not record.log_path:
+    if wanted.type == "none":
         return None
     options = wanted.config or {}
-    default = LogTarget(path=record.log_path)
+    default = LogTarget(path=path, compress=wanted.type == LOCAL)
     size = options.get("max-size", "")
     return LogTarget(
-        path=record.log_path,
+        path=path,
         max_bytes=default.max_bytes if not size else (-1 if size == "-1" else size_bytes(size)),
         max_files=int(options.get("max-file", default.max_files)),
-        compress=options.get("compress", "") == "true",
+        compress=options["compress"] == "true" if "compress" in options else default.compress,
         attrs=_attributes(record, options),
     )
 

@@ -105,9 +105,8 @@ async def _begin(engine: Engine, container: Container) -> None:
         plan = await engine.offload(_prepare, engine, container.record, network, userns_path)
         shim = await spawning
         failpoints.hit("start.shim-spawned")
-        started = await shim.start(
-            plan, _stdio(record), log=log_target.target(record), oom_dir=_oom_dir(engine, record)
-        )
+        log_to = log_target.target(record, engine.paths.log(record.id))
+        started = await shim.start(plan, _stdio(record), log=log_to, oom_dir=_oom_dir(engine, record))
         failpoints.hit("start.started")
     except StepFailed as error:
         args = [*(record.config.entrypoint or ()), *(record.config.cmd or ())]

@@ -50,7 +50,9 @@ async def info(engine: Engine) -> SystemInfo:
         driver_status=[["Backing Filesystem", await engine.offload(host.filesystem, engine.paths.root)]],
         docker_root_dir=engine.paths.root,
         plugins=PluginsInfo(
-            volume=["local"], network=["bridge", "host", "null"], log=["json-file", "local", "none"]
+            volume=["local"],
+            network=["bridge", "host", "ipvlan", "macvlan", "null"],
+            log=["json-file", "local", "none"],
         ),
         memory_limit=limits.memory,
         swap_limit=limits.swap,
