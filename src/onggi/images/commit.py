@@ -7,11 +7,9 @@ image shows is what its blob says.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 from onggi import failpoints
 from onggi.errors import Corrupt, NoSuchImage
@@ -22,6 +20,7 @@ from onggi.images.import_ import diff_id_of
 from onggi.images.pack import Packed, pack, pack_changes
 from onggi.images.pipe import Pipe
 from onggi.images.staging import CHUNK_BYTES, NewImage, Staging
+from onggi.images.tree import open_trees
 from onggi.spec import image as documents
 from onggi.spec import platform as platforms
 from onggi.spec import timestamp
@@ -29,8 +28,6 @@ from onggi.spec import timestamp
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from onggi.images.pack import Sink
-
-OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def commit(
@@ -115,11 +112,8 @@ def packed(work: Callable[[Pipe], object]) -> Iterator[bytes]:
 
 def pack_tree(directory: str, pipe: Pipe) -> None:
     """A whole tree as a layer."""
-    fd = os.open(directory, OPEN)
-    try:
+    with open_trees([directory]) as (fd,):
         pack(fd, pipe)
-    finally:
-        os.close(fd)
 
 
 def pack_snapshot(
@@ -128,16 +122,10 @@ def pack_snapshot(
     """What a snapshot, active or committed, adds to those below it, as a layer. `over` is a directory of
     which a snapshot that is a copy has everything, and its parent need not. Raises OSError, System.
     """
-    lowers = images.snapshots.lowers(key)
-    with ExitStack() as stack:
-
-        def opened(path: str) -> int:
-            fd = os.open(path, OPEN)
-            stack.callback(os.close, fd)
-            return fd
-
-        top = opened(images.snapshots.tree(key))
-        if images.snapshots.whiteouts != "delete":
-            return pack(top, sink, overlay=lowers, latest_ns=latest_ns)
-        below = [opened(path) for path in (over, *lowers[:1]) if path]
-        return pack_changes(top, tree_changes(top, below), sink, latest_ns=latest_ns)
+    snapshots = images.snapshots
+    if snapshots.whiteouts != "delete":
+        with open_trees([snapshots.tree(key)]) as (top,):
+            return pack(top, sink, overlay=snapshots.lowers(key), latest_ns=latest_ns)
+    below = filter(None, [over, *snapshots.below(key)])
+    with open_trees([snapshots.tree(key), *below]) as (top, *old):
+        return pack_changes(top, tree_changes(top, old), sink, latest_ns=latest_ns)

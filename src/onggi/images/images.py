@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -30,6 +32,7 @@ from onggi.store.blobs import Blobs
 from onggi.store.database import Database
 from onggi.store.trash import Trash
 
+T = TypeVar("T")
 CACHED_DOCUMENTS = 1024
 CACHED_INDEXES = 128
 
@@ -112,30 +115,20 @@ class Images:
 
     def document(self, image_id: str) -> documents.Image:
         """The configuration; read and verified once, its digest is its name."""
-        known = self._documents.get(image_id)
-        if known is None:
-            data = self.blobs.read(image_id, documents.CONFIG_MAX_BYTES)
-            known = documents.decode(documents.Image, data, f"configuration {image_id}")
-            if len(self._documents) >= CACHED_DOCUMENTS:
-                self._documents.clear()
-            self._documents[image_id] = known
-        return known
+        read = partial(self._read, image_id, documents.CONFIG_MAX_BYTES, documents.Image, "configuration")
+        return _kept(self._documents, CACHED_DOCUMENTS, image_id, read)
 
     def index(self, digest: str) -> documents.Index:
         """An index that is here; read and verified once. Raises Corrupt."""
-        known = self._indexes.get(digest)
-        if known is None:
-            data = self.blobs.read(digest, documents.DOCUMENT_MAX_BYTES)
-            known = documents.decode(documents.Index, data, f"index {digest}")
-            if len(self._indexes) >= CACHED_INDEXES:
-                self._indexes.clear()
-            self._indexes[digest] = known
-        return known
+        read = partial(self._read, digest, documents.DOCUMENT_MAX_BYTES, documents.Index, "index")
+        return _kept(self._indexes, CACHED_INDEXES, digest, read)
 
     def manifest(self, image: Image) -> documents.Manifest:
         """The manifest, verified. Raises Corrupt."""
-        data = self.blobs.read(image.manifest, documents.DOCUMENT_MAX_BYTES)
-        return documents.decode(documents.Manifest, data, f"manifest {image.manifest}")
+        return self._read(image.manifest, documents.DOCUMENT_MAX_BYTES, documents.Manifest, "manifest")
+
+    def _read(self, digest: str, limit: int, kind: type[documents.Document], what: str) -> documents.Document:
+        return documents.decode(kind, self.blobs.read(digest, limit), f"{what} {digest}")
 
     @contextmanager
     def pinned(self, keys: list[str]) -> Iterator[None]:
@@ -156,3 +149,14 @@ def created_at(document: documents.Image, image_id: str) -> int:
         return timestamp.parse(document.created or "")
     except InvalidParameter as error:
         raise Corrupt(f"configuration {image_id}: {error}") from None
+
+
+def _kept(known: dict[str, T], most: int, digest: str, read: Callable[[], T]) -> T:
+    """What was read before; where there are too many, all of it is forgotten."""
+    found = known.get(digest)
+    if found is None:
+        found = read()
+        if len(known) >= most:
+            known.clear()
+        known[digest] = found
+    return found

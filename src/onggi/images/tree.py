@@ -16,6 +16,8 @@ import errno
 import os
 import stat
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from onggi.images.tar.entry import BadArchive, shown
 from onggi.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
@@ -131,6 +133,19 @@ class Tree:
                 os.close(fd)
             fd = below
         return fd
+
+
+@contextmanager
+def open_trees(paths: Iterable[str]) -> Iterator[list[int]]:
+    """Their descriptors, as long as the context lasts. Raises OSError."""
+    found: list[int] = []
+    try:
+        for path in paths:
+            found.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        yield found
+    finally:
+        for fd in found:
+            os.close(fd)
 
 
 def lookup(dir_fd: int, name: bytes) -> os.stat_result | None:

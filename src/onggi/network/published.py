@@ -58,6 +58,11 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def led(ports: Iterable[Port]) -> tuple[Port, ...]:
+    """Those that are in a map: all but the ones that cross."""
+    return tuple(port for port in ports if not port.crosses)
+
+
 def definitions(own: str) -> list[str]:
     """The maps, the sets, and the rules that read them, in the table `own` ("inet onggi")."""
     lines = []

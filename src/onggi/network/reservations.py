@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from onggi.errors import System
+from onggi.network import published
 from onggi.network.published import Port
 
 FIRST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
@@ -106,8 +107,8 @@ class Reservations:
     def rules(self) -> tuple[Port, ...]:
         """Every port that the firewall leads; those of one address come before those of all."""
         with self._lock:
-            ports = [port for held in self._held.values() for _, port in held if not port.crosses]
-        return tuple(sorted(ports, key=lambda port: not port.host_address))
+            ports = [port for held in self._held.values() for _, port in held]
+        return tuple(sorted(published.led(ports), key=lambda port: not port.host_address))
 
     def take(self, owner: str, wanted: list[Wanted]) -> list[Bound]:
         """Reserve all of them for a container, or none. Raises System (a port is taken)."""

@@ -351,6 +351,24 @@ def test_a_policy_that_is_none_is_refused(tmp_path: Path) -> None:
     assert 'invalid publish policy: ufw: "nat" or "host-firewall"' in done.stderr
 
 
+def obeys(
+    obedient: Engine, wire: Wire, rule: Callable[[str], str], allow: str, forbid: str, allow_the_client: str
+) -> None:
+    """A firewall that refuses what comes in, until it is given rules."""
+    obedient.docker("network", "create", "--ipv6", "six")
+    serve(obedient, "--network", "six", "-p", "8080:80")
+    within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
+    for address in (HOST, HOST6):
+        assert wire.fetch(address, 8080, timeout=1) == "", address
+    rule(allow)
+    for address in (HOST, HOST6):
+        assert wire.fetch(address, 8080) == "hello", address
+    rule(forbid)
+    assert wire.fetch(HOST, 8080, timeout=1) == ""
+    rule(allow_the_client)
+    assert wire.fetch(HOST, 8080) == "hello"
+
+
 UFW = (
     "mount --make-rprivate /; mount --bind {0}/ufw /etc/ufw; mount --bind {0}/default /etc/default; "
     "exec ufw {1}"
@@ -373,18 +391,8 @@ def test_ufw_rules_a_port_of_an_obedient_engine(
 ) -> None:
     ufw("--force enable")
     assert "Default: deny (incoming)" in ufw("status verbose")
-    obedient.docker("network", "create", "--ipv6", "six")
-    serve(obedient, "--network", "six", "-p", "8080:80")
-    within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
-    for address in (HOST, HOST6):
-        assert wire.fetch(address, 8080, timeout=1) == "", address
-    ufw("allow 8080/tcp")
-    for address in (HOST, HOST6):
-        assert wire.fetch(address, 8080) == "hello", address
-    ufw("--force delete allow 8080/tcp")
-    assert wire.fetch(HOST, 8080, timeout=1) == ""
-    ufw(f"allow from {CLIENT} to any port 8080 proto tcp")
-    assert wire.fetch(HOST, 8080) == "hello"
+    allow_the_client = f"allow from {CLIENT} to any port 8080 proto tcp"
+    obeys(obedient, wire, ufw, "allow 8080/tcp", "--force delete allow 8080/tcp", allow_the_client)
 
 
 def test_beside_ufw_docker_s_policy_passes_and_containers_reach_the_world(
@@ -451,18 +459,10 @@ def firewalld(tmp_path: Path, wire: Wire) -> Iterator[Callable[[str], str]]:
 def test_firewalld_rules_a_port_of_an_obedient_engine(
     obedient: Engine, wire: Wire, firewalld: Callable[[str], str]
 ) -> None:
-    obedient.docker("network", "create", "--ipv6", "six")
-    serve(obedient, "--network", "six", "-p", "8080:80")
-    within(5, lambda: wire.fetch("127.0.0.1", 8080, at=0) == "hello")
-    for address in (HOST, HOST6):
-        assert wire.fetch(address, 8080, timeout=1) == "", address
-    firewalld("--add-port=8080/tcp")
-    for address in (HOST, HOST6):
-        assert wire.fetch(address, 8080) == "hello", address
-    firewalld("--remove-port=8080/tcp")
-    assert wire.fetch(HOST, 8080, timeout=1) == ""
-    firewalld(f"--add-rich-rule=rule family=ipv4 source address={CLIENT} port port=8080 protocol=tcp accept")
-    assert wire.fetch(HOST, 8080) == "hello"
+    rich = f"rule family=ipv4 source address={CLIENT} port port=8080 protocol=tcp accept"
+    obeys(
+        obedient, wire, firewalld, "--add-port=8080/tcp", "--remove-port=8080/tcp", f"--add-rich-rule={rich}"
+    )
 
 
 def test_beside_firewalld_docker_s_policy_passes_and_containers_reach_the_world(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from onggi.engine.containers import init_layer
 from onggi.images.changes import Change, overlay_changes, tree_changes
+from onggi.images.tree import open_trees
 from onggi.wire.containers import FilesystemChange
 
 if TYPE_CHECKING:
@@ -26,14 +25,7 @@ async def diff(engine: Engine, name: str) -> list[FilesystemChange]:
 
 
 def _changes(engine: Engine, record: ContainerRecord) -> list[Change]:
-    with ExitStack() as stack:
-
-        def opened(path: str) -> int:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, fd)
-            return fd
-
-        top = opened(engine.snapshots.tree(record.snapshot))
-        lowers = [opened(path) for path in init_layer.lowers(engine, record)]
-        compare = tree_changes if engine.snapshots.whiteouts == "delete" else overlay_changes
-        return compare(top, lowers)
+    compare = tree_changes if engine.snapshots.whiteouts == "delete" else overlay_changes
+    top = engine.snapshots.tree(record.snapshot)
+    with open_trees([top, *init_layer.lowers(engine, record)]) as (new, *old):
+        return compare(new, old)

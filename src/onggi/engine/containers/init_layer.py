@@ -38,9 +38,7 @@ def begin(engine: Engine, record: ContainerRecord) -> None:
 
 def lowers(engine: Engine, record: ContainerRecord) -> list[str]:
     """What lies below the container's own layer, nearest first. Blocking. Raises NotFound."""
-    below = engine.snapshots.lowers(record.snapshot)
-    if not engine.snapshots.stackable:
-        del below[1:]  # its parent is whole
+    below = engine.snapshots.below(record.snapshot)
     over = present(engine, record)
     return [over, *below] if over else below
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from onggi import failpoints
-from onggi.network import firewall, flows, foreign, forwarding
+from onggi.network import firewall, flows, foreign, forwarding, published
 from onggi.network.published import Port
 from onggi.network.relay.client import Relay, Served, listen
 from onggi.network.relay.doorbells import Doorbells
@@ -105,7 +105,7 @@ class Filter:
             new = self.ports.of(owner)[before:]
             try:
                 failpoints.hit("network.reserved")
-                led = tuple(port for port in new if not port.crosses)
+                led = published.led(new)
                 if led and self._config.iptables and not self._open(led):
                     self._replace()
                 failpoints.hit("network.opened")
@@ -195,7 +195,7 @@ class Filter:
                 for one in self.ports.of(owner)
                 if (protocol, port) in (("", 0), (one.protocol, one.port)) and host_port in (0, one.host_port)
             )
-            led = tuple(one for one in gone if not one.crosses)
+            led = published.led(gone)
             done = not led or not self._config.iptables or firewall.shut_ports(self.table, led)
             failpoints.hit("network.shut")
             relayed = [_served(one) for one in gone if self._in_relay(one)]

@@ -46,6 +46,9 @@ class Native(Rows):
         tree = self.tree(name) if name else f"{self.root}/{EMPTY}/fs"
         return [(tree, "/", "bind", MS_BIND | MS_RDONLY, "", 0, None, 0)]
 
+    def below(self, key: str) -> list[str]:
+        return self.lowers(key)[:1]
+
     def data(self, key: str) -> dict[str, str]:
         return {"Dir": self.tree(key)}
 

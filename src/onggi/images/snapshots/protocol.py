@@ -63,7 +63,10 @@ class Snapshots(Protocol):
         """The directory that holds what this snapshot adds (overlay) or shows (native)."""
 
     def lowers(self, key: str) -> list[str]:
-        """The directories below it, nearest first; for images/changes.py and images/view.py."""
+        """The directories below it, nearest first; for images/view.py."""
+
+    def below(self, key: str) -> list[str]:
+        """Those of them that together show what it stands on; for images/changes.py. A copy is whole."""
 
     def mounts(self, key: str, *, over: str = "") -> list[Mount]:
         """The mounts, on "/", of an active snapshot. Where `stackable`, `over` is a directory that lies

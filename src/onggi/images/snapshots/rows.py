@@ -113,6 +113,9 @@ class Rows:
             raise NotFound(f"snapshot {key} does not exist")
         return [f"{self.root}/{row[0]}/fs" for row in rows[1:]]
 
+    def below(self, key: str) -> list[str]:
+        return self.lowers(key)
+
     def parent(self, key: str) -> str:
         row = self._database.one("SELECT parent FROM snapshots WHERE key = ?", key)
         if row is None:
