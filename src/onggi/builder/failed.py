@@ -4,9 +4,9 @@
     shell(engine, id, ...)   in such a build, or in what was kept of an earlier one
     rerun(engine, id, ...)   the step on what it stood on; its result goes into the cache, under its key
 
-A build that waits is ended by its client going away. The secrets and agents of an earlier one are offered
-again under a build id. Files that its client sent are gone: a shell has not these mounts, and a step that
-wants them cannot be run again.
+A build that waits is ended by its client going away, or by cancelling it; its shell ends with it. The
+secrets and agents of an earlier one are offered again under a build id. Files that its client sent are gone:
+a shell has not these mounts, and a step that wants them cannot be run again.
 """
 
 from __future__ import annotations
@@ -66,9 +66,11 @@ async def hold(job: Job, error: ProcessFailed) -> None:
     step = job.failure.vertex
     inputs = [None if ref is None else job.made[ref.vertex].output(ref.output) for ref in step.inputs]
     held = job.builder.held[error.kept] = Held(job, step, inputs)
+    job.enter()
     try:
         await held.over.wait()
     finally:
+        job.leave()
         del job.builder.held[error.kept]
         await asyncio.shield(held.idle.wait())
 

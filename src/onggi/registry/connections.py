@@ -8,6 +8,7 @@ Not here: who we are (session.py), when to try again (backoff.py).
 from __future__ import annotations
 
 import base64
+import contextlib
 import socket
 import ssl
 import threading
@@ -84,6 +85,12 @@ class _Secure(_Watched, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         return self.owner.judged(self, super()._new_conn(), self.origin)
 
+    def connect(self) -> None:
+        try:
+            super().connect()
+        finally:
+            self.owner.greeted(self)
+
 
 class Connections:
     """All connections of one job. Its methods may be called from several threads."""
@@ -104,6 +111,7 @@ class Connections:
         self._timeout = urllib3.Timeout(connect=connect_s, read=read_s)
         self._pools: dict[tuple[str, str, int, TLS, str], urllib3.HTTPConnectionPool] = {}
         self._open: set[HTTPConnection] = set()
+        self._greeting: dict[HTTPConnection, socket.socket] = {}  # in the midst of a TLS handshake
         self._kinds: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
 
@@ -150,7 +158,7 @@ class Connections:
         return self._kinds.get((target.host, target.port), policy.OTHER)
 
     def judged(self, connection: HTTPConnection, sock: socket.socket, origin: str) -> socket.socket:
-        """Let a new connection pass, or not. Raises Forbidden."""
+        """Let a new connection pass, or not. Raises Forbidden, Cancelled."""
         address = str(sock.getpeername()[0])
         found = policy.kind(address)
         if origin and not policy.allowed(origin, found):
@@ -159,7 +167,19 @@ class Connections:
         with self._lock:
             self._kinds[(connection.host, connection.port)] = found
             self._open.add(connection)
+            if isinstance(connection, HTTPSConnection):  # whose own is out of reach until the handshake's end
+                self._greeting[connection] = sock.dup()
+        if self.cancelled.is_set():  # while it was made
+            sock.close()
+            raise Cancelled
         return sock
+
+    def greeted(self, connection: HTTPConnection) -> None:
+        """The handshake of a connection is over, well or not."""
+        with self._lock:
+            twin = self._greeting.pop(connection, None)
+        if twin is not None:
+            twin.close()
 
     def check(self) -> None:
         """Raises Cancelled."""
@@ -175,15 +195,10 @@ class Connections:
         """Give up: what waits for an answer comes back with Cancelled."""
         self.cancelled.set()
         with self._lock:
-            listed = list(self._open)
-        for connection in listed:
-            sock = connection.sock
-            if sock is None:
-                continue
-            try:
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                continue  # gone already
+            listed = [one.sock for one in self._open if one.sock is not None]
+            for sock in (*listed, *self._greeting.values()):
+                with contextlib.suppress(OSError):  # gone already
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """All of them, those too whose answer nobody has read to its end."""

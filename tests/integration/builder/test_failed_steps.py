@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import re
 import signal
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,6 +210,36 @@ def test_a_shell_ends_with_its_client(engine: engines.Engine, tmp_path: Path, ki
         shown.process.send_signal(signal.SIGKILL if killed == "client" else signal.SIGHUP)
         shown.process.wait(60)
     engines.until(lambda: not sleepers())
+    nothing_runs(engine)
+    no_fault(engine)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_cancelling_a_build_that_waits_for_a_shell(engine: engines.Engine, opened: bool) -> None:
+    """It says why it waited, and the shell's client sees the end."""
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(GATED)
+        tar.addfile(entry, io.BytesIO(GATED.encode()))
+    query = "progress=status&shellonfailure=1&buildid=waits&nocache=1"
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(contextlib.closing(engines.UnixHTTP(engine.socket, 60)))
+        connection.request("POST", f"/build?{query}", context.getvalue())
+        answer = stack.enter_context(connection.getresponse())
+        held = next(line for line in map(json.loads, answer) if line.get("id") == "onggi.failed")
+        assert held["aux"]["Held"] is True
+        if opened:
+            shown = stack.enter_context(screen(engine, "builder", "shell", held["aux"]["ID"]))
+            shown.until("/ #")
+            shown.type(f"sleep {MARK}\n")
+            engines.until(lambda: sleepers() == 1)
+        assert engine.request("POST", "/build/cancel?id=waits")[0] == 200
+        rest = [json.loads(line) for line in answer if line.strip()]
+        assert "did not complete successfully: exit code: 1" in rest[-1]["error"]
+        if opened:
+            shown.wait()
+    assert sleepers() == 0
     nothing_runs(engine)
     no_fault(engine)
 

@@ -169,8 +169,10 @@ class _Build:
             raise
         except Exception as error:
             failed = self._failed(error)
-            await self._kept(error, failed)
-            self.teller.fail(failed)
+            try:
+                await self._kept(error, failed)
+            finally:  # a build that is cancelled while it waits for a shell says why it waited
+                self.teller.fail(failed)
         finally:
             self.held.close()
             self.job.close()
