@@ -15,14 +15,10 @@ import pytest
 
 from tests import engines
 from tests.engines import BUSYBOX, Engine
+from tests.published import SERVE, serve
 from tests.wires import CLIENT, HOST, Wire, within
 
 pytestmark = pytest.mark.root
-SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
-
-
-def serve(engine: Engine, port: int, *flags: str) -> None:
-    engine.docker("run", "-d", "--name", "web", "-p", f"{port}:80", *flags, BUSYBOX, "sh", "-c", SERVE)
 
 
 def test_a_firewall_that_drops_what_is_forwarded_lets_ours_pass(engine: Engine, wire: Wire) -> None:
@@ -31,7 +27,7 @@ def test_a_firewall_that_drops_what_is_forwarded_lets_ours_pass(engine: Engine, 
     wire.on_host(
         "nft", "add chain inet theirs forward { type filter hook forward priority 10 ; policy drop ; }"
     )
-    serve(engine, 8080)
+    serve(engine, "-p", "8080:80")
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     assert wire.fetch("127.0.0.1", 8080, at=0) == "hello"
     assert "-j ACCEPT" in wire.on_host("iptables", "-S", "FORWARD")
@@ -46,7 +42,7 @@ def test_a_firewall_that_drops_what_is_forwarded_lets_ours_pass(engine: Engine, 
 def test_the_clients_address_is_kept_and_the_container_is_not_reached_past_its_port(
     engine: Engine, wire: Wire
 ) -> None:
-    serve(engine, 8080)
+    serve(engine, "-p", "8080:80")
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     connected = engine.docker("exec", "web", "netstat", "-tn")
     assert CLIENT in connected
@@ -83,7 +79,7 @@ def test_a_port_of_one_address_is_not_served_on_another(engine: Engine, wire: Wi
 def test_beside_a_real_dockerd(engine: Engine, wire: Wire, tmp_path: Path) -> None:
     if not os.path.exists("/usr/sbin/dockerd"):
         pytest.skip("needs Debian's docker.io")
-    serve(engine, 8080)
+    serve(engine, "-p", "8080:80")
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")
     root, exec_root = tmp_path / "docker-root", tmp_path / "docker-run"
     command = ["nsenter", "-t", str(wire.host_pid), "-n", "/usr/sbin/dockerd", "--data-root", str(root)]

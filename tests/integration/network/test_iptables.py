@@ -10,10 +10,10 @@ import pytest
 
 from tests import engines, wires
 from tests.engines import BUSYBOX, Engine
+from tests.published import serve
 from tests.wires import CLIENT, HOST, Wire, within
 
 pytestmark = pytest.mark.root
-SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
 HIDE = (
     "mount --make-rprivate /; for file in /usr/lib/*/libnftables.so.1* $(command -v nft); do mount --bind "
     '/dev/null "$file"; done; exec "$@"'
@@ -43,10 +43,6 @@ def engine(tmp_path: Path, wire: Wire) -> Iterator[Engine]:
     found = hidden(wire, tmp_path)
     with engines.running(found):
         yield found
-
-
-def serve(engine: Engine, *flags: str) -> None:
-    engine.docker("run", "-d", "--name", "web", *flags, BUSYBOX, "sh", "-c", SERVE)
 
 
 def page(address: str, port: int, seconds: int = 15) -> list[str]:

@@ -14,11 +14,11 @@ import pytest
 
 from tests import engines
 from tests.engines import BUSYBOX, Engine
+from tests.published import SERVE
 
 pytestmark = pytest.mark.root
 
 MADE: set[str] = set()
-SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
 
 
 @pytest.fixture(scope="module")

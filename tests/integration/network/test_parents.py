@@ -12,10 +12,10 @@ import pytest
 
 from tests import engines
 from tests.engines import BUSYBOX, Engine
+from tests.published import SERVE
 from tests.wires import CLIENT, Wire, within
 
 pytestmark = pytest.mark.root
-SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
 
 
 def need(wire: Wire, kind: str) -> None:

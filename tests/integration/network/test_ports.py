@@ -13,10 +13,10 @@ import pytest
 
 from tests import engines, wires
 from tests.engines import BUSYBOX, Engine
+from tests.published import SERVE
 from tests.wires import Wire, inside, within
 
 pytestmark = pytest.mark.root
-SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
 
 
 @pytest.fixture(scope="module")

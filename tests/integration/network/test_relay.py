@@ -15,10 +15,10 @@ import pytest
 
 from tests import engines, wires
 from tests.engines import BUSYBOX, Engine
+from tests.published import ask_udp, free, killed_in_mid_publishing, serve
 from tests.wires import CLIENT, HOST, Wire, elsewhere, inside, within
 
 pytestmark = pytest.mark.root
-SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
 HOST6, CLIENT6 = "2001:db8::1", "2001:db8::2"
 DROP = "add rule inet theirs input iifname wire0 tcp dport 8080 drop"
 
@@ -41,28 +41,8 @@ def obedient(tmp_path: Path, wire: Wire) -> Iterator[Engine]:
         yield found
 
 
-def serve(engine: Engine, *flags: str, name: str = "web") -> None:
-    engine.docker("run", "-d", "--name", name, *flags, BUSYBOX, "sh", "-c", SERVE)
-
-
 def relay_pid(engine: Engine) -> int:
     return engines.process_of(engine, "network.relay.process")
-
-
-def free(wire: Wire, family: int, port: int) -> bool:
-    """Can another program of the host bind the port?"""
-
-    def work() -> bool:
-        with socket.socket(family) as mine:
-            mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
-            try:
-                mine.bind(("", port))
-                mine.listen()
-            except OSError:
-                return False
-            return True
-
-    return elsewhere(wire.host_pid, work)
 
 
 def test_ipv6_ports_are_reached_from_outside_from_here_and_by_localhost(engine: Engine, wire: Wire) -> None:
@@ -81,7 +61,7 @@ def test_ipv6_ports_are_reached_from_outside_from_here_and_by_localhost(engine: 
     assert "Uid:\t65534\t65534" in status
     assert "CapEff:\t0000000000000000" in status
     engine.docker("rm", "-f", "web")
-    assert free(wire, socket.AF_INET6, 8080)
+    assert free(wire, 8080, socket.AF_INET6)
 
 
 def test_a_port_of_localhost_alone_by_ipv6(engine: Engine, wire: Wire) -> None:
@@ -113,8 +93,8 @@ def test_a_container_without_ipv6_is_reached_by_that_of_the_host(engine: Engine,
     serve(engine, "-p", "8090:80", name="second")
     within(5, lambda: wire.fetch(HOST6, 8090) == "hello")
     engine.docker("rm", "-f", "web")
-    assert free(wire, socket.AF_INET6, 8080)
-    assert free(wire, socket.AF_INET, 8080)
+    assert free(wire, 8080, socket.AF_INET6)
+    assert free(wire, 8080)
     assert wire.fetch(HOST6, 8080, timeout=1) == ""
     assert wire.fetch(HOST6, 8090) == "hello"
 
@@ -156,7 +136,7 @@ def test_a_killed_engine_and_the_next_one_serve_the_ports_that_cross(engine: Eng
     os.kill(pid, signal.SIGKILL)
     within(10, lambda: wire.fetch("::1", 8080, at=0) == "hello" and wire.fetch("::1", 8081, at=0) == "hello")
     engine.docker("stop", "-t", "0", "web")
-    assert free(wire, socket.AF_INET6, 8080)
+    assert free(wire, 8080, socket.AF_INET6)
 
 
 def test_a_port_that_is_busy_by_ipv6_alone_is_refused(engine: Engine, wire: Wire) -> None:
@@ -173,7 +153,7 @@ def test_a_port_that_is_busy_by_ipv6_alone_is_refused(engine: Engine, wire: Wire
         assert "failed to bind host port for [::]:8080:" in done.stderr
         assert "address already in use" in done.stderr
     engine.docker("rm", "web")
-    assert free(wire, socket.AF_INET, 8080)
+    assert free(wire, 8080)
 
 
 def test_without_a_userland_proxy_ipv6_ends_at_the_host(tmp_path: Path, wire: Wire) -> None:
@@ -212,7 +192,7 @@ def test_ports_obey_the_rules_of_input(obedient: Engine, wire: Wire) -> None:
     connected = obedient.docker("exec", "web", "netstat", "-tn")
     assert CLIENT not in connected
     obedient.docker("rm", "-f", "web")
-    assert free(wire, socket.AF_INET, 8080)
+    assert free(wire, 8080)
     assert wire.fetch(HOST, 8080, timeout=1) == ""
 
 
@@ -236,7 +216,7 @@ def test_ranges_random_ports_and_ipv6_obey_too(obedient: Engine, wire: Wire) -> 
     assert wire.fetch(HOST6, 8080, timeout=1) == ""
     assert wire.fetch(HOST, chosen) == "hello"
     obedient.docker("rm", "-f", "web")
-    assert free(wire, socket.AF_INET, 8081)
+    assert free(wire, 8081)
 
 
 def test_udp_answers_from_the_address_that_was_asked(obedient: Engine, wire: Wire) -> None:
@@ -279,22 +259,6 @@ def test_a_udp_flow_follows_the_port_from_container_to_container(engine: Engine,
         asking.join()
 
 
-def ask_udp(wire: Wire, address: str, port: int) -> bytes:
-    """The answer, if it comes from the address that was asked: the socket is connected."""
-
-    def work() -> bytes:
-        with socket.socket(type=socket.SOCK_DGRAM) as mine:
-            mine.settimeout(0.5)
-            mine.connect((address, port))
-            try:
-                mine.send(b"ping")
-                return mine.recv(100)
-            except OSError:
-                return b""
-
-    return elsewhere(wire.holders[1].pid, work)
-
-
 def test_the_relay_outlives_the_engine_and_the_next_engine_takes_it_up(obedient: Engine, wire: Wire) -> None:
     serve(obedient, "-p", "8080:80")
     serve(obedient, "-p", "8082:80", name="second")
@@ -310,13 +274,13 @@ def test_the_relay_outlives_the_engine_and_the_next_engine_takes_it_up(obedient:
     obedient.docker("restart", "-t", "0", "second")
     within(5, lambda: wire.fetch(HOST, 8082) == "hello")
     obedient.docker("rm", "-f", "second")
-    assert free(wire, socket.AF_INET, 8082)
+    assert free(wire, 8082)
     assert wire.fetch(HOST, 8080) == "hello"
     os.kill(pid, signal.SIGKILL)
     within(6, lambda: wire.fetch(HOST, 8080) == "hello")
     within(5, lambda: "relay process was gone" in obedient.log)
     obedient.docker("rm", "-f", "web")
-    assert free(wire, socket.AF_INET, 8080)
+    assert free(wire, 8080)
 
 
 def test_without_iptables_the_relay_leads(tmp_path: Path, wire: Wire) -> None:
@@ -369,6 +333,22 @@ def obeys(
     assert wire.fetch(HOST, 8080) == "hello"
 
 
+def passes(engine: Engine, wire: Wire, reload: Callable[[], object]) -> None:
+    """A published port is reached, and the client by a container."""
+    serve(engine, "-p", "8080:80")
+    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
+    with inside(wire.holders[1].pid), socket.create_server((CLIENT, 9000)) as listener:
+        page = f"echo | timeout 30 nc -w 30 {CLIENT} 9000"
+        asking = threading.Thread(target=lambda: engine.docker("exec", "web", "sh", "-c", page))
+        asking.start()
+        listener.settimeout(30)
+        peer, _ = listener.accept()
+        peer.close()
+        asking.join()
+    reload()
+    within(5, lambda: wire.fetch(HOST, 8080, timeout=1) == "hello")
+
+
 UFW = (
     "mount --make-rprivate /; mount --bind {0}/ufw /etc/ufw; mount --bind {0}/default /etc/default; "
     "exec ufw {1}"
@@ -398,20 +378,9 @@ def test_ufw_rules_a_port_of_an_obedient_engine(
 def test_beside_ufw_docker_s_policy_passes_and_containers_reach_the_world(
     engine: Engine, wire: Wire, ufw: Callable[[str], str]
 ) -> None:
-    """ufw's chains drop what is routed, too: what ours lets through passes them."""
+    """ufw's chains drop what is routed, too: what ours lets through passes them, also after a reload."""
     ufw("--force enable")
-    serve(engine, "-p", "8080:80")
-    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
-    with inside(wire.holders[1].pid), socket.create_server((CLIENT, 9000)) as listener:
-        page = f"echo | timeout 30 nc -w 30 {CLIENT} 9000"
-        asking = threading.Thread(target=lambda: engine.docker("exec", "web", "sh", "-c", page))
-        asking.start()
-        listener.settimeout(30)
-        peer, _ = listener.accept()
-        peer.close()
-        asking.join()
-    ufw("reload")
-    within(5, lambda: wire.fetch(HOST, 8080, timeout=1) == "hello")
+    passes(engine, wire, lambda: ufw("reload"))
 
 
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -469,39 +438,10 @@ def test_beside_firewalld_docker_s_policy_passes_and_containers_reach_the_world(
     engine: Engine, wire: Wire, firewalld: Callable[[str], str]
 ) -> None:
     """Its zones refuse what is routed, too: what ours lets through passes them, also after a reload."""
-    serve(engine, "-p", "8080:80")
-    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
-    with inside(wire.holders[1].pid), socket.create_server((CLIENT, 9000)) as listener:
-        page = f"echo | timeout 3 nc -w 2 {CLIENT} 9000"
-        asking = threading.Thread(target=lambda: engine.docker("exec", "web", "sh", "-c", page))
-        asking.start()
-        listener.settimeout(10)
-        peer, _ = listener.accept()
-        peer.close()
-        asking.join()
-    firewalld("--reload")
-    within(5, lambda: wire.fetch(HOST, 8080, timeout=1) == "hello")
+    passes(engine, wire, lambda: firewalld("--reload"))
 
 
 @pytest.mark.parametrize("point", ["network.reserved", "network.opened", "network.shut"])
 def test_a_kill_in_mid_publishing_leaves_no_port_behind(obedient: Engine, wire: Wire, point: str) -> None:
     """The relay goes on with those of running containers and lets go of the port that was cut off."""
-    serve(obedient, "-p", "8080:80", name="stays")
-    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
-    obedient.docker("create", "--name", "web", "-p", "8081:80", BUSYBOX, "sh", "-c", SERVE)
-    if point == "network.shut":
-        obedient.docker("start", "web")
-    obedient.stop()
-    obedient.start(failpoint=f"{point}=kill")
-    verb = ["rm", "-f"] if point == "network.shut" else ["start"]
-    obedient.run("docker", *verb, "web", check=False)
-    assert obedient.process is not None
-    obedient.process.wait(60)
-    obedient.kill()
-    assert wire.fetch(HOST, 8080) == "hello"
-    obedient.start()
-    within(5, lambda: free(wire, socket.AF_INET, 8081))
-    assert wire.fetch(HOST, 8080) == "hello"
-    obedient.run("docker", "rm", "-f", "web", check=False)
-    serve(obedient, "-p", "8081:80", name="next")
-    within(5, lambda: wire.fetch(HOST, 8081) == "hello")
+    killed_in_mid_publishing(obedient, wire, point)

@@ -14,11 +14,11 @@ import pytest
 
 from tests import engines, rootless, rootless_hosts, wires
 from tests.engines import BUSYBOX, Engine
+from tests.published import ask_udp, free, killed_in_mid_publishing, serve
 from tests.rootless_hosts import CLIENT6, HOST6
 from tests.wires import CLIENT, HOST, Wire, elsewhere, within
 
 pytestmark = pytest.mark.root
-SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
 
 
 @pytest.fixture
@@ -36,27 +36,6 @@ def engine(rootless_user: rootless.User, wire: Wire, tmp_path: Path) -> Iterator
     within(10, lambda: rootless.processes(rootless_user.uid) == [])
 
 
-def serve(engine: Engine, *flags: str, name: str = "web") -> None:
-    engine.docker("run", "-d", "--name", name, *flags, BUSYBOX, "sh", "-c", SERVE)
-
-
-def free(wire: Wire, port: int, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> bool:
-    """Can another program of the host bind the port?"""
-
-    def work() -> bool:
-        with socket.socket(family, kind) as mine:
-            mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
-            try:
-                mine.bind(("", port))
-                if kind == socket.SOCK_STREAM:
-                    mine.listen()
-            except OSError:
-                return False
-            return True
-
-    return elsewhere(wire.host_pid, work)
-
-
 def ports(engine: Engine, name: str = "web") -> dict[str, list[tuple[str, int]]]:
     shown = engine.api("GET", f"/containers/{name}/json")["NetworkSettings"]["Ports"]
     return {key: [(one["HostIp"], int(one["HostPort"])) for one in listed] for key, listed in shown.items()}
@@ -64,23 +43,6 @@ def ports(engine: Engine, name: str = "web") -> dict[str, list[tuple[str, int]]]
 
 def everywhere(port: int) -> list[tuple[str, int]]:
     return [("0.0.0.0", port), ("::", port)]
-
-
-def ask_udp(wire: Wire, address: str, port: int) -> bytes:
-    """The answer, if it comes from the address that was asked: the socket is connected."""
-
-    def work() -> bytes:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as mine:
-            mine.settimeout(0.5)
-            mine.connect((address, port))
-            try:
-                mine.send(b"ping")
-                return mine.recv(100)
-            except OSError:
-                return b""
-
-    return elsewhere(wire.holders[1].pid, work)
 
 
 def test_a_port_is_reached_from_the_host_and_from_outside(engine: Engine, wire: Wire) -> None:
@@ -262,25 +224,7 @@ def test_a_port_of_a_user_without_subordinate_ids(wire: Wire, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["network.reserved", "network.opened", "network.published", "network.shut"])
 def test_a_kill_in_mid_publishing_leaves_no_port_behind(engine: Engine, wire: Wire, point: str) -> None:
-    serve(engine, "-p", "8080:80", name="stays")
-    within(5, lambda: wire.fetch(HOST, 8080) == "hello")
-    engine.docker("create", "--name", "web", "-p", "8081:80", BUSYBOX, "sh", "-c", SERVE)
-    if point == "network.shut":
-        engine.docker("start", "web")
-    engine.stop()
-    engine.start(failpoint=f"{point}=kill")
-    verb = ["rm", "-f"] if point == "network.shut" else ["start"]
-    engine.run("docker", *verb, "web", check=False)
-    assert engine.process is not None
-    engine.process.wait(60)
-    engine.kill()
-    assert wire.fetch(HOST, 8080) == "hello"
-    engine.start()
-    within(5, lambda: free(wire, 8081))
-    assert wire.fetch(HOST, 8080) == "hello"
-    engine.run("docker", "rm", "-f", "web", check=False)
-    serve(engine, "-p", "8081:80", name="next")
-    within(5, lambda: wire.fetch(HOST, 8081) == "hello")
+    killed_in_mid_publishing(engine, wire, point)
 
 
 def test_networks_as_with_root(engine: Engine, wire: Wire) -> None:
