@@ -78,7 +78,7 @@ IMAGES: tuple[Entry, ...] = (
     ("POST", "/images/{name}/unmount", "images:unmount"),
     ("GET", "/images/{name}/history", "images:history"),
     ("GET", "/images/{name}/get", "images:save"),
-    ("GET", "/images/{name}/attestations", "later:attestations"),
+    ("GET", "/images/{name}/attestations", "images:attestations"),
     ("POST", "/images/{name}/tag", "images:tag"),
     ("POST", "/images/{name}/push", "registries:push"),
     ("DELETE", "/images/{name}", "images:remove"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import UNSET, UnsetType, field
 
 from onggi.wire.base import ZERO_TIME, Wire
@@ -139,6 +140,16 @@ class ImageManifestSummary(Wire, frozen=True, kw_only=True):
     kind: str = field(name="Kind", default="")
     image_data: ManifestsImageData | None = field(name="ImageData", default=None)
     attestation_data: ManifestsAttestationData | None = field(name="AttestationData", default=None)
+
+
+class AttestationStatement(Wire, frozen=True, kw_only=True):
+    """One of the answer of GET /images/NAME/attestations."""
+
+    OMIT = ("statement",)
+
+    descriptor: OCIDescriptor = field(name="Descriptor", default_factory=OCIDescriptor)
+    predicate_type: str = field(name="PredicateType", default="")
+    statement: msgspec.Raw | UnsetType = field(name="Statement", default=UNSET)
 
 
 class ImageInspectRootFS(Wire, frozen=True, kw_only=True):

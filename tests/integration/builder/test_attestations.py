@@ -10,6 +10,7 @@ import stat
 import tarfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.integration.builder.test_outputs import blobs
 from tests.registries import OCI_INDEX, registry
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+SLSA, SPDX = "https://slsa.dev/provenance/v0.2", "https://spdx.dev/Document"
 STATUS = (
     "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nSource: glibc (2.36)\n"
     "Version: 2.36-9+deb12u1\n\n"
@@ -132,6 +134,41 @@ def test_in_the_store_and_the_registry(engine: engines.Engine, context: Path, tm
     engine.onggi("rmi", "-f", name, f"{place.host}/attested:2")
     done = engine.run("onggi", "system", "check", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_by_the_api(engine: engines.Engine, context: Path) -> None:
+    """GET /images/NAME/attestations: by name and by id, by platform, by type, with the statements."""
+    (context / "Dockerfile").write_text(
+        "FROM scratch\nARG TARGETARCH\nENV FOR=$TARGETARCH\nCOPY status /var/lib/dpkg/\n"
+    )
+    both = ("--platform", "linux/amd64,linux/arm64", "--sbom=true", "--provenance=mode=max")
+    buildx(engine, context, "build", *both, "-t", "attested:3", ".")
+    path = "/v1.55/images/attested:3/attestations"
+    told = engine.api("GET", path)
+    assert {one["PredicateType"] for one in told} == {SPDX, SLSA}
+    assert all(set(one) == {"Descriptor", "PredicateType"} for one in told)
+    assert {one["Descriptor"]["mediaType"] for one in told} == {"application/vnd.in-toto+json"}
+    shown = engine.api("GET", "/v1.55/images/attested:3/json?manifests=1")
+    assert engine.api("GET", f"/v1.55/images/{shown['Id']}/attestations") == told
+    (sbom_,) = engine.api("GET", f"{path}?statement=1&type={SPDX}&type=none")
+    assert sbom_["PredicateType"] == sbom_["Statement"]["predicateType"] == SPDX
+    subjects = {}
+    for architecture in ("amd64", "arm64"):
+        platform = quote(json.dumps({"os": "linux", "architecture": architecture}))
+        (one,) = engine.api("GET", f"{path}?type={SLSA}&statement=true&platform={platform}")
+        subjects[architecture] = "sha256:" + one["Statement"]["subject"][0]["digest"]["sha256"]
+    images = [one for one in shown["Manifests"] if one["Kind"] == "image"]
+    assert subjects == {one["ImageData"]["Platform"]["architecture"]: one["ID"] for one in images}
+    missing = quote(json.dumps({"os": "linux", "architecture": "s390x"}))
+    for query, status in (
+        (f"platform={missing}", 404),
+        (f"platform={missing}&platform={missing}", 400),
+        ("platform=amd64", 400),
+    ):
+        assert engine.request("GET", f"{path}?{query}")[0] == status, query
+    assert engine.request("GET", "/v1.55/images/nowhere/attestations")[0] == 404
+    assert engine.api("GET", "/v1.55/images/busybox:test/attestations") == []
+    engine.onggi("rmi", "attested:3")
 
 
 def test_beside_plain_files(engine: engines.Engine, context: Path) -> None:

@@ -262,6 +262,7 @@ def test_attestations_are_told_from_images(
     engine.run(client, "load", "-i", str(layout))
     kinds = [(one["Kind"], one["Available"]) for one in manifests(engine, "whole:1")]
     assert kinds == [("image", True), ("attestation", True)]
+    assert engine.api("GET", f"/images/{name}/attestations") == []  # it is not here
     copy = f"{registry.host}/c/{client}:1"
     engine.run(client, "tag", "whole:1", copy)
     assert f"1: digest: {registries.digest(ATTESTED)}" in engine.run(client, "push", copy).stdout

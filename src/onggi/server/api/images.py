@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onggi.engine import filters
 from onggi.engine.containers import commit as commit_
+from onggi.engine.images import attestations as attestations_
 from onggi.engine.images import bootstrap as bootstrap_
 from onggi.engine.images import diff as diff_
 from onggi.engine.images import history as history_
@@ -53,6 +54,17 @@ async def inspect(request: Request) -> Response:
 async def history(request: Request) -> Response:
     name, platform = request.params["name"], request.text("platform")
     return request.reply(await history_.history(request.engine, name, platform=platform))
+
+
+async def attestations(request: Request) -> Response:
+    told = await attestations_.attestations(
+        request.engine,
+        request.params["name"],
+        platform=request.texts("platform"),
+        types=request.texts("type"),
+        statement=request.flag("statement"),
+    )
+    return request.reply(told)
 
 
 async def diff(request: Request) -> Response:

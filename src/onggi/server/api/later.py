@@ -6,10 +6,6 @@ from onggi.errors import NotFound, NotImplemented_
 from onggi.server.messages import Request, Response
 
 
-async def attestations(request: Request) -> Response:
-    raise NotImplemented_("this engine does not keep attestations of images yet")
-
-
 async def plugins(request: Request) -> Response:
     raise NotImplemented_("this engine has no plugins")
 
