@@ -111,7 +111,7 @@ def of_container(host: HostConfig) -> str:
     """
     if not is_on():
         return ""
-    asked = security.parse_options(host.security_opt, no_new_privileges=False).apparmor
+    asked = security.parse_options(host.security_opt).apparmor
     if asked or host.privileged:
         return asked or UNCONFINED
     if parser() or _loaded_by_others():

@@ -57,6 +57,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     init_path: str = ""
     no_new_privileges: bool = False
+    seccomp_profile: str = ""  # of containers that name none: a path, "unconfined", "builtin" or ""
+    seccomp: str = ""  # that profile's JSON, or the word
     access_policy: str = ""  # path of a policy file: rights of callers; empty: who opens the socket has all
     audit_log: str = ""  # path; empty: none
     cdi_spec_dirs: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")  # of devices by name; ("",): none
@@ -82,6 +84,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     fixed_cidr_v6: str = ""
     default_gateway: str = ""
     default_gateway_v6: str = ""
+    host_gateway_addresses: tuple[str, ...] = ()  # what host-gateway stands for; (): a container's gateways
     default_host_address: str = ""  # where the default bridge publishes: dockerd's key is `ip`
     ipv6: bool = False  # of the default bridge
     icc: bool = True
@@ -140,6 +143,7 @@ _KEYS = {
     "init": "init",
     "init-path": "init_path",
     "no-new-privileges": "no_new_privileges",
+    "seccomp-profile": "seccomp_profile",
     "access-policy": "access_policy",
     "audit-log": "audit_log",
     "cdi-spec-dirs": "cdi_spec_dirs",
@@ -165,6 +169,7 @@ _KEYS = {
     "fixed-cidr-v6": "fixed_cidr_v6",
     "default-gateway": "default_gateway",
     "default-gateway-v6": "default_gateway_v6",
+    "host-gateway-ips": "host_gateway_addresses",
     "ip": "default_host_address",
     "ipv6": "ipv6",
     "icc": "icc",
@@ -191,6 +196,8 @@ DAEMON_KEYS = frozenset(
     }
 )  # fmt: skip
 
+_SHAPED = {"default-shm-size", "builder", "host-gateway-ip"}  # keys that `parse` reads itself
+
 # Keys that dockerd 28 takes, says to be without effect, and does nothing with.
 DEPRECATED_KEYS = {
     "allow-nondistributable-artifacts": "Pushing nondistributable artifacts is now enabled by default",
@@ -202,9 +209,13 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
 
     `default-shm-size` takes bytes or a size with a unit, as dockerd's does.
     """
-    unknown = sorted(
-        set(document) - set(_KEYS) - DAEMON_KEYS - set(DEPRECATED_KEYS) - {"default-shm-size", "builder"}
-    )
+    if "host-gateway-ip" in document:  # its name before dockerd 28
+        if "host-gateway-ips" in document:
+            raise InvalidParameter(
+                "host-gateway-ip and host-gateway-ips are both given: one of them is enough"
+            )
+        document = {**document, "host-gateway-ips": [document["host-gateway-ip"]]}
+    unknown = sorted(set(document) - set(_KEYS) - DAEMON_KEYS - set(DEPRECATED_KEYS) - _SHAPED)
     if unknown:
         raise InvalidParameter(
             "the following directives don't match any configuration option: " + ", ".join(unknown)
@@ -212,6 +223,8 @@ def parse(document: dict[str, object], base: EngineConfig | None = None) -> Engi
     values: dict[str, object] = {_KEYS[key]: item for key, item in document.items() if key in _KEYS}
     if "default-shm-size" in document:
         values["default_shm_bytes"] = size_bytes(str(document["default-shm-size"]))
+    if document.get("seccomp-profile"):
+        values["seccomp"] = _seccomp(str(document["seccomp-profile"]))
     if "builder" in document:
         builder = _builder(document["builder"])
         values["build_cache_bytes"] = _build_cache_bytes(builder.gc)
@@ -269,6 +282,21 @@ def _builder(builder: object) -> _Builder:
         raise InvalidParameter(f"invalid configuration: builder: {error}") from None
 
 
+def _seccomp(path: str) -> str:
+    """The profile at a path, or a word that stands for one. Raises InvalidParameter."""
+    if path in ("builtin", "unconfined"):
+        return path
+    try:
+        with open(path, "rb") as file:
+            profile = msgspec.json.decode(file.read(), type=dict[str, object])
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise InvalidParameter(f"opening seccomp profile ({path}) failed: open {path}: {reason}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidParameter(f"seccomp profile ({path}) is not valid: {error}") from None
+    return msgspec.json.encode(profile).decode()
+
+
 def _build_cache_bytes(found: _Gc) -> int:
     """`builder.gc`: enabled, defaultKeepStorage."""
     if not found.enabled:
@@ -323,6 +351,17 @@ def _check_networks(config: EngineConfig) -> None:
         ("default-gateway-v6", config.default_gateway_v6),
     ):
         _checked(key, text, 6 if key.endswith("6") else 4, ipaddress.ip_address, "IP address")
+    for version in (4, 6):
+        given = [one for one in config.host_gateway_addresses if _version(one) == version]
+        if len(given) > 1:
+            raise InvalidParameter(f"only one IPv{version} host gateway IP address can be specified")
+
+
+def _version(address: str) -> int:
+    try:
+        return ipaddress.ip_address(address).version
+    except ValueError:
+        raise InvalidParameter(f"invalid IP address for host-gateway-ips: {address}") from None
 
 
 def _checked(

@@ -73,7 +73,7 @@ def path(engine: Engine, container_id: str) -> str:
 
 
 async def learned(engine: Engine, name: str) -> Learned:
-    """Raises NoSuchContainer, NotFound (nothing was learned), Conflict (it still runs)."""
+    """Raises NoSuchContainer, NotFound (nothing was learned), Conflict (it runs, or has no policy now)."""
     container = engine.containers.get(name)
     record = container.record
     if container.running:
@@ -81,10 +81,11 @@ async def learned(engine: Engine, name: str) -> Learned:
     seen = await engine.offload(_read, engine, record)
     changes = await diff.diff(engine, name)
     host = record.host_config
-    options = security.parse_options(host.security_opt, no_new_privileges=engine.config.no_new_privileges)
+    options = security.options_of(host, engine.config)
     had = security.capabilities(host)
     base = security.seccomp_profile(host, options, had)
-    assert base is not None  # start has refused
+    if base is None:  # start has refused, but the engine's own profile is another one since
+        raise Conflict(f"container {record.id}: the engine's seccomp profile is unconfined now")
     return Learned(
         seccomp=narrowed(base, used(seen.calls), arches(seen.calls)),
         capabilities=_capabilities(record, had, set(seen.capabilities)),

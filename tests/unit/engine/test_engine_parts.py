@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from onggi.engine import attach_options, clock, config, health, restart_policy, signals, status
@@ -243,6 +246,25 @@ def test_configuration() -> None:
     assert (made.root, made.default_shm_bytes) == ("/x", 128 << 20)
     with pytest.raises(InvalidParameter, match="don't match any configuration option: nonsense"):
         config.parse({"nonsense": 1})
+
+
+def test_a_seccomp_profile_and_host_gateways_in_daemon_json(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    made = config.parse({"seccomp-profile": str(path), "host-gateway-ip": "10.0.0.1"})
+    assert (made.seccomp_profile, made.seccomp) == (str(path), '{"defaultAction":"SCMP_ACT_ALLOW"}')
+    assert made.host_gateway_addresses == ("10.0.0.1",)
+    assert config.parse({"host-gateway-ips": ["10.0.0.1", "fd00::1"]}).host_gateway_addresses[1] == "fd00::1"
+    path.write_text("no profile")
+    for document, why in (
+        ({"seccomp-profile": str(path)}, f"seccomp profile ({path}) is not valid: "),
+        ({"seccomp-profile": "/no/x"}, "opening seccomp profile (/no/x) failed: open /no/x: no such file"),
+        ({"host-gateway-ips": ["here"]}, "invalid IP address for host-gateway-ips: here"),
+        ({"host-gateway-ips": ["10.0.0.1", "10.0.0.2"]}, "only one IPv4 host gateway IP address can be"),
+        ({"host-gateway-ips": ["::1"], "host-gateway-ip": "::1"}, "both given"),
+    ):
+        with pytest.raises(InvalidParameter, match=re.escape(why)):
+            config.parse(document)
 
 
 def test_names_are_valid_and_free() -> None:

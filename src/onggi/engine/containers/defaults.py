@@ -68,7 +68,7 @@ def _healthcheck(wanted: HealthConfig | None, image: HealthConfig | None) -> Hea
 
 def host(wanted: HostConfig, engine: EngineConfig, *, cgroup_v2: bool) -> HostConfig:
     """The host's half as `inspect` shows it."""
-    options = security.parse_options(wanted.security_opt, no_new_privileges=False)
+    options = security.parse_options(wanted.security_opt)
     unconfined = wanted.privileged or options.unconfined_paths
     cgroupns = wanted.cgroupns_mode or engine.default_cgroupns_mode
     if not cgroupns:

@@ -41,7 +41,7 @@ def discard(layout: Layout, host: HostConfig) -> tuple[HostConfig, list[str]]:
             changes["oom_kill_disable"] = None
         elif not host.memory:
             warnings.append(OOM_WITHOUT_LIMIT)
-    options = security.parse_options(host.security_opt, no_new_privileges=False)
+    options = security.parse_options(host.security_opt)
     if options.apparmor not in ("", apparmor.UNCONFINED) and not apparmor.is_on():
         warnings.append(NO_APPARMOR.format(options.apparmor))
     labels = [label for label in options.labels if label != "disable"]

@@ -80,7 +80,7 @@ def host(wanted: HostConfig) -> None:
         raise InvalidParameter(f"invalid cgroup parent: {wanted.cgroup_parent!r}")
     namespaces.validate(wanted)
     security.capabilities(wanted)
-    security.parse_options(wanted.security_opt, no_new_privileges=False)
+    security.parse_options(wanted.security_opt)
     process.rlimits(wanted.ulimits)
     for rule in wanted.device_cgroup_rules:
         devices.parse_rule(rule)

@@ -26,7 +26,7 @@ def compile_exec(engine: Engine, record: ContainerRecord, request: ExecCreateReq
     host = record.host_config
     if request.privileged:
         host = msgspec.structs.replace(host, privileged=True)
-    options = security.parse_options(host.security_opt, no_new_privileges=engine.config.no_new_privileges)
+    options = security.options_of(host, engine.config)
     user = image_users.of_running(
         record.root_pid or record.pid, request.user or record.config.user, host.group_add
     )

@@ -8,6 +8,7 @@ from onggi.engine.containers import etc_files
 from onggi.engine.networks import links
 
 if TYPE_CHECKING:
+    from onggi.engine.config import EngineConfig
     from onggi.engine.engine import Engine
     from onggi.engine.record import ContainerRecord
 
@@ -37,12 +38,16 @@ def extra(engine: Engine, record: ContainerRecord) -> list[str]:
         if address != "host-gateway":
             found.append(item)
             continue
-        found += [f"{name}:{gateway}" for gateway in _host_addresses(record)]
+        found += [f"{name}:{gateway}" for gateway in _host_addresses(engine.config, record)]
     return found + [f"{name}:{address}" for names, address in links.hosts(engine, record) for name in names]
 
 
-def _host_addresses(record: ContainerRecord) -> list[str]:
-    """The host as the container reaches it: its gateways, or the loopback where the network is the host's."""
+def _host_addresses(config: EngineConfig, record: ContainerRecord) -> list[str]:
+    """What the engine was told, or else the host as the container reaches it: its gateways, or the loopback
+    where the network is the host's.
+    """
+    if config.host_gateway_addresses:
+        return list(config.host_gateway_addresses)
     if record.host_config.network_mode == "host":
         return ["127.0.0.1"]
     gateways = [item.gateway for item in record.endpoints.values() if item.gateway]

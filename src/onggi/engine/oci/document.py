@@ -41,7 +41,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 def document(record: ContainerRecord, facts: Facts, config: EngineConfig) -> dict[str, Any]:
     """The OCI document. Raises InvalidParameter."""
     host = record.host_config
-    options = security.parse_options(host.security_opt, no_new_privileges=config.no_new_privileges)
+    options = security.options_of(host, config)
     capabilities = security.capabilities(host)
     made: dict[str, Any] = {
         "ociVersion": "1.2.0",

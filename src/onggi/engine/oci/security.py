@@ -7,7 +7,7 @@ that are in its own bounding set (capabilities(7)).
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,6 +15,9 @@ from onggi.engine.oci import seccomp_profiles
 from onggi.errors import InvalidParameter
 from onggi.runtime import seccomp
 from onggi.wire.containers import HostConfig
+
+if TYPE_CHECKING:
+    from onggi.engine.config import EngineConfig
 
 DEFAULT_CAPABILITIES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
@@ -46,6 +49,9 @@ class SecurityOptions(msgspec.Struct, frozen=True, kw_only=True):
     """--security-opt, read."""
 
     seccomp: str = ""  # "", "unconfined", "builtin", or a profile's JSON
+    default_seccomp: str = (
+        ""  # the same, of the engine: for containers that say nothing and are not privileged
+    )
     apparmor: str = ""
     no_new_privileges: bool = False
     labels: tuple[str, ...] = ()
@@ -53,7 +59,13 @@ class SecurityOptions(msgspec.Struct, frozen=True, kw_only=True):
     writable_cgroups: bool = False
 
 
-def parse_options(options: list[str], *, no_new_privileges: bool) -> SecurityOptions:
+def options_of(host: HostConfig, config: EngineConfig) -> SecurityOptions:
+    """What a container asked for, over the engine's defaults. Raises InvalidParameter."""
+    found = parse_options(host.security_opt, no_new_privileges=config.no_new_privileges)
+    return msgspec.structs.replace(found, default_seccomp=config.seccomp)
+
+
+def parse_options(options: list[str], *, no_new_privileges: bool = False) -> SecurityOptions:
     """Read --security-opt. Raises InvalidParameter in Docker's words."""
     values: dict[str, object] = {"no_new_privileges": no_new_privileges}
     labels: list[str] = []
@@ -144,17 +156,18 @@ def seccomp_profile(
 
     `limited`: there is a disk quota, which who owns a file could leave without it.
     """
-    if options.seccomp == "unconfined" or (host.privileged and not options.seccomp):
+    wanted = options.seccomp or ("unconfined" if host.privileged else options.default_seccomp)
+    if wanted == "unconfined":
         return None
-    profile = _wanted_profile(options, capabilities)
+    profile = _wanted_profile(wanted, capabilities)
     return seccomp_profiles.within_quota(profile) if limited else profile
 
 
-def _wanted_profile(options: SecurityOptions, capabilities: list[str]) -> dict[str, Any]:
-    if options.seccomp in ("", "builtin"):
+def _wanted_profile(wanted: str, capabilities: list[str]) -> dict[str, Any]:
+    if wanted in ("", "builtin"):
         return _default_profile(tuple(capabilities))
     try:
-        profile = msgspec.json.decode(options.seccomp, type=dict[str, Any])
+        profile = msgspec.json.decode(wanted, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise InvalidParameter(f"Decoding seccomp profile failed: {error}") from None
     return seccomp_profiles.resolve(profile, capabilities)

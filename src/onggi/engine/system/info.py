@@ -142,7 +142,7 @@ def _registries(engine: Engine) -> RegistryServiceConfig:
 def _security(engine: Engine) -> list[str]:
     options = ["name=apparmor"] if apparmor.is_on() else []
     if host.seccomp_works():
-        options.append("name=seccomp,profile=builtin")
+        options.append(f"name=seccomp,profile={engine.config.seccomp_profile or 'builtin'}")
     if engine.config.rootless is not None:
         options.append("name=rootless")
     if engine.remapped is not None:
