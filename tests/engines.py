@@ -240,13 +240,14 @@ def dockerd(tmp: Path, *flags: str, network: bool = False) -> Iterator[Engine]:
     path = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
     engine = Engine("dockerd", root, exec_root, [*command, *flags], {"PATH": path})
     policy = forward_policy() if network else ""
-    engine.start()
     try:
+        engine.start()
         yield engine
     finally:
         with contextlib.suppress(Exception):
             engine.remove_all()
-        engine.stop()
+        if engine.process is not None:  # it did not fail to start
+            engine.stop()
         if policy:  # dockerd leaves DROP behind, which a dockerd without iptables does not live with
             subprocess.run(["iptables", "-P", "FORWARD", policy], check=True)
         for mount in reversed(mounts(str(tmp))):

@@ -31,13 +31,20 @@ MARK = 0x04000000  # one bit of the packet's mark: a network of ours lets this p
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A bridge network. An internal one neither masquerades nor forwards."""
+    """A bridge network. An internal one neither masquerades nor forwards.
+
+    `sources`: the host's address with which a family leaves, instead of the way's (masquerade). `open`: IP
+    versions by which all ports are reached from outside; `trusted`: links from which they are, by both.
+    """
 
     bridge: str
     subnets: tuple[str, ...]
     masquerade: bool = True
+    sources: dict[int, str] = {}
     internal: bool = False
     icc: bool = True
+    open: tuple[int, ...] = ()
+    trusted: tuple[str, ...] = ()
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +182,11 @@ def _forward(rules: Rules) -> list[str]:
         name = _q(segment.bridge)
         verdict = passes if segment.icc else "drop"
         bodies.append(f"iifname {name} oifname {name} {verdict}")
+        if segment.internal:
+            continue
+        if segment.trusted:
+            bodies.append(f"iifname {_set(segment.trusted)} oifname {name} {passes}")
+        bodies += [f"meta nfproto ipv{v} iifname != {ours} oifname {name} {passes}" for v in segment.open]
     inner = [segment.bridge for segment in rules.segments if segment.internal]
     if inner:
         bodies.append(f"iifname {_set(inner)} drop")
@@ -194,7 +206,9 @@ def _postrouting(segment: Segment, ipv6: bool) -> list[str]:
         if family == "ip6" and not ipv6:
             continue
         if segment.masquerade and not segment.internal:
-            bodies.append(f"oifname != {name} {family} saddr {subnet} masquerade")
+            source = segment.sources.get(6 if family == "ip6" else 4)
+            verdict = f"snat {family} to {source}" if source else "masquerade"
+            bodies.append(f"oifname != {name} {family} saddr {subnet} {verdict}")
         # A neighbour's answer would reach the client past the host, from an address that it did not ask.
         bodies.append(f"oifname {name} {family} saddr {subnet} ct status dnat masquerade")
     return bodies

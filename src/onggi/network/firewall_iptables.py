@@ -91,7 +91,9 @@ def script(prefix: str, rules: Rules, *, six: bool) -> str:
             if (":" in subnet) != six:
                 continue
             if segment.masquerade and not segment.internal:
-                nat.append(f"-A {prefix}-POST -s {subnet} ! -o {name} -j MASQUERADE")
+                source = segment.sources.get(6 if six else 4)
+                target = f"SNAT --to-source {source}" if source else "MASQUERADE"
+                nat.append(f"-A {prefix}-POST -s {subnet} ! -o {name} -j {target}")
             nat.append(f"-A {prefix}-POST -s {subnet} -o {name} -m conntrack --ctstate DNAT -j MASQUERADE")
         if not six:
             nat.append(f"-A {prefix}-POST -s 127.0.0.0/8 -o {name} -j MASQUERADE")
@@ -104,6 +106,12 @@ def script(prefix: str, rules: Rules, *, six: bool) -> str:
     for segment in rules.segments:
         name = segment.bridge
         forward.append(f"-A {prefix}-FWD -i {name} -o {name} -j {'ACCEPT' if segment.icc else 'DROP'}")
+        if segment.internal:
+            continue
+        forward += [f"-A {prefix}-FWD -i {link} -o {name} -j ACCEPT" for link in segment.trusted]
+        if (6 if six else 4) in segment.open:
+            forward += [f"-A {prefix}-FWD -i {other} -o {name} -j DROP" for other in names if other != name]
+            forward.append(f"-A {prefix}-FWD -o {name} -j ACCEPT")
     forward += [f"-A {prefix}-FWD -o {name} -j DROP" for name in names]
     forward += [
         f"-A {prefix}-FWD -i {s.bridge} -j {'DROP' if s.internal else 'ACCEPT'}" for s in rules.segments

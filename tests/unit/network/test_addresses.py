@@ -95,6 +95,24 @@ def test_iptables_says_the_same_without_the_other_family() -> None:
     assert "fd00" not in text
 
 
+def test_iptables_opens_what_is_unprotected_or_trusted_and_names_a_source() -> None:
+    options = firewall.Segment(
+        bridge="br-x", subnets=("10.1.0.0/24",), sources={4: "192.0.2.1"}, open=(4,), trusted=("eth7",)
+    )
+    plain = firewall.Segment(bridge="br-y", subnets=("10.2.0.0/24", "fd00::/64"))
+    rules = firewall.Rules(segments=(options, plain))
+    lines = firewall_iptables.script("ONGGI", rules, six=False).splitlines()
+    assert "-A ONGGI-POST -s 10.1.0.0/24 ! -o br-x -j SNAT --to-source 192.0.2.1" in lines
+    wanted = [
+        "-A ONGGI-FWD -i eth7 -o br-x -j ACCEPT",
+        "-A ONGGI-FWD -i br-y -o br-x -j DROP",
+        "-A ONGGI-FWD -o br-x -j ACCEPT",
+        "-A ONGGI-FWD -o br-y -j DROP",
+    ]
+    assert [line for line in lines if line in wanted] == wanted
+    assert "-A ONGGI-FWD -o br-x -j ACCEPT" not in firewall_iptables.script("ONGGI", rules, six=True)
+
+
 def test_an_ipv6_network_hands_out_addresses_beyond_what_a_loop_could_count() -> None:
     addresses = Addresses(ipaddress.ip_network("fd00::/64"), "fd00::1")
     assert [addresses.take(), addresses.take()] == ["fd00::2", "fd00::3"]

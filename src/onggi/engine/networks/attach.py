@@ -64,10 +64,13 @@ def _attach(engine: Engine, record: ContainerRecord, sandbox: Sandbox | None) ->
         lives = {name: live_network(engine, name) for name in record.asked_endpoints}
         ways = default_ways({lives[name]: asked for name, asked in record.asked_endpoints.items()})
         endpoints: dict[str, EndpointSettings] = {}
-        for position, (name, asked) in enumerate(record.asked_endpoints.items()):
+        taken = {configure.interface_name(asked, "") for asked in record.asked_endpoints.values()}
+        for name, asked in record.asked_endpoints.items():
             live = lives[name]
+            interface = configure.interface_name(asked, "") or free_name(live, taken)
+            taken.add(interface)
             gateways = tuple(gateway for owner, gateway in ways if owner is live)
-            endpoints[name] = plug_in(engine, record, live, asked, sandbox, f"eth{position}", gateways)
+            endpoints[name] = plug_in(engine, record, live, asked, sandbox, interface, gateways)
         ports = publish_ports(engine, record, lives, endpoints)
         failpoints.hit("network.published")
         resolver = names.open_sandbox(engine, record, sandbox, endpoints)
@@ -83,6 +86,12 @@ def live_network(engine: Engine, name: str) -> Live:
     if network.driver not in DRIVERS or network.config_only:
         raise InvalidParameter(f"network {name} of driver {network.driver} cannot be connected to")
     return engine.networks.live(network)
+
+
+def free_name(live: Live, taken: set[str]) -> str:
+    """The first name of an interface that none in the container has: eth0, eth1, ..."""
+    prefix = live.options.prefix
+    return next(f"{prefix}{n}" for n in range(len(taken) + 1) if f"{prefix}{n}" not in taken)
 
 
 def default_ways(asked: dict[Live, EndpointSettings]) -> list[tuple[Live, str]]:
@@ -194,7 +203,7 @@ def bind_ports(
         address4=endpoint.ip_address,
         address6=endpoint.global_ipv6_address or across,
         bridge=live.bridge.name,
-        default_host=live.host_address,
+        default_host=live.options.host_address,
     )
     try:
         bound = engine.networks.filter.publish(record.id, wanted)

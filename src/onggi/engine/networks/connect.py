@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from onggi import failpoints
 from onggi.engine.networks import configure, hosts, names
-from onggi.engine.networks.attach import default_ways, live_network, plug_in
+from onggi.engine.networks.attach import default_ways, free_name, live_network, plug_in
 from onggi.errors import Conflict, Forbidden, InvalidParameter
 from onggi.kernel.netlink import Route
 from onggi.network.sandbox import Entered, Sandbox
@@ -100,8 +100,7 @@ def _plug(
     try:
         with Entered(sandbox.fd), Route() as inside:
             taken = {link.name for link in inside.links()}
-        interface = next(f"eth{n}" for n in range(len(taken) + 1) if f"eth{n}" not in taken)
-        endpoint = plug_in(engine, record, live, asked, sandbox, interface, gateways)
+        endpoint = plug_in(engine, record, live, asked, sandbox, free_name(live, taken), gateways)
         if record.id not in engine.networks.served:
             names.open_sandbox(engine, record, sandbox, {**record.endpoints, network.name: endpoint})
     finally:

@@ -17,13 +17,12 @@ import msgspec
 
 from onggi import failpoints
 from onggi.engine.clock import now, rfc3339
-from onggi.engine.networks import bandwidth
+from onggi.engine.networks import bandwidth, bridge_options
 from onggi.engine.networks import live as lives
 from onggi.engine.networks.table import PREDEFINED
 from onggi.errors import Conflict, Forbidden, InvalidParameter, NotFound
 from onggi.network import ipvlan, macvlan, parents
 from onggi.network.addresses import first_host
-from onggi.spec.number import whole
 from onggi.wire.networks import (
     IPAM,
     ConfigReference,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from onggi.engine.engine import Engine
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
-_LINK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}\Z")
 OVERLAP = "invalid pool request: Pool overlaps with other one on this address space"
 
 
@@ -152,18 +150,8 @@ def _options(request: NetworkCreateRequest, driver: str) -> None:
         ipvlan.check(options.get("ipvlan_mode") or "l2", options.get("ipvlan_flag") or "bridge")
     if driver in ("macvlan", "ipvlan"):
         parents.check(driver, options.get(lives.PARENT, ""))
-    lives.truth(options, lives.ICC)
-    lives.truth(options, lives.MASQUERADE)
     bandwidth.check(driver, request.name, options)
-    link = options.get(lives.BRIDGE_NAME, "")
-    if link and not _LINK_NAME.match(link):
-        raise InvalidParameter(f"invalid bridge name: {link}")
-    mtu = options.get(lives.MTU, "1500")
-    if (whole(mtu, 65535) or 0) < 68:
-        raise InvalidParameter(f"invalid MTU number: {mtu}")
-    host = options.get(lives.HOST_ADDRESS, "")
-    if host:
-        _parsed("host binding address", host)
+    bridge_options.read(options, internal=request.internal)
 
 
 def _refuse_parent(others: list[Network], request: NetworkCreateRequest) -> None:

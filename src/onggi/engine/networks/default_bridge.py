@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onggi.engine.networks import live
+from onggi.engine.networks import bridge_options, live
 from onggi.errors import InvalidParameter
 from onggi.kernel.netlink import Route
 from onggi.network.addresses import first_host
@@ -50,11 +50,11 @@ def configured(
 def _options(config: EngineConfig, link: str) -> dict[str, str]:
     return {
         "com.docker.network.bridge.default_bridge": "true",
-        live.ICC: str(config.icc).lower(),
-        live.MASQUERADE: str(config.ip_masq).lower(),
-        live.HOST_ADDRESS: config.default_host_address or "0.0.0.0",
-        live.BRIDGE_NAME: link,
-        live.MTU: str(config.mtu or 1500),
+        bridge_options.ICC: str(config.icc).lower(),
+        bridge_options.MASQUERADE: str(config.ip_masq).lower(),
+        bridge_options.HOST_ADDRESS: config.default_host_address or "0.0.0.0",
+        bridge_options.NAME: link,
+        bridge_options.MTU: str(config.mtu or 1500),
     }
 
 

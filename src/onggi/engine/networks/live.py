@@ -1,6 +1,6 @@
 """A network as the host has it: its driver's value and its addresses, made from the row.
 
-bridge    com.docker.network.bridge.name (br-<12 of the id>), enable_icc, enable_ip_masquerade, driver.mtu
+bridge    bridge_options.py
 macvlan   parent, macvlan_mode; without a parent internal, on a dummy link dm-<12 of the id>
 ipvlan    parent, ipvlan_mode, ipvlan_flag; without a parent the same on di-<12 of the id>
 """
@@ -8,9 +8,8 @@ ipvlan    parent, ipvlan_mode, ipvlan_flag; without a parent the same on di-<12 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 
-from onggi.errors import InvalidParameter
+from onggi.engine.networks import bridge_options
 from onggi.network import bridge, firewall, ipvlan, macvlan, parents
 from onggi.network.addresses import Addresses
 from onggi.network.parents import Parent
@@ -18,11 +17,6 @@ from onggi.network.plug import Plug
 from onggi.network.sandbox import Sandbox
 from onggi.wire.networks import EndpointSettings, IPAMConfig, Network
 
-BRIDGE_NAME = "com.docker.network.bridge.name"
-ICC = "com.docker.network.bridge.enable_icc"
-MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-HOST_ADDRESS = "com.docker.network.bridge.host_binding_ipv4"
-MTU = "com.docker.network.driver.mtu"
 PARENT = "parent"
 DRIVERS = ("bridge", "macvlan", "ipvlan")
 _DUMMIES = {"macvlan": "dm-", "ipvlan": "di-"}  # Docker's names
@@ -42,7 +36,6 @@ class Live:
         self.driver = network.driver
         self.network = network
         self.internal = network.internal
-        self.host_address = network.options.get(HOST_ADDRESS, "")
         four = pool(network, 4)
         six = pool(network, 6)
         self.addresses4 = _addresses(four)
@@ -51,7 +44,8 @@ class Live:
             version: found.auxiliary_addresses.get(DEFAULT_GATEWAYS[version], "") if found else ""
             for version, found in ((4, four), (6, six))
         }
-        self.mtu = int(network.options.get(MTU, 1500))
+        self.mtu = bridge_options.mtu(network.options)
+        self.options = bridge_options.read(network.options, internal=network.internal)
         self.bridge: bridge.Bridge | None = None
         self.macvlan: macvlan.Macvlan | None = None
         self.ipvlan: ipvlan.Ipvlan | None = None
@@ -60,10 +54,10 @@ class Live:
             self.bridge = self._bridge(network)
         else:
             self._on_parent(network, owner)
-        self.masquerade = truth(network.options, MASQUERADE)
 
     def _bridge(self, network: Network) -> bridge.Bridge:
-        four, six = self.addresses4, self.addresses6
+        four = self.addresses4 if self.options.has_address(4) else None
+        six = self.addresses6 if self.options.has_address(6) else None
         return bridge.Bridge(
             name=bridge_name(network),
             gateway=four.gateway if four else "",
@@ -71,7 +65,7 @@ class Live:
             gateway6=six.gateway if six else "",
             prefix6=six.subnet.prefixlen if six else 0,
             mtu=self.mtu,
-            icc=truth(network.options, ICC),
+            icc=self.options.icc,
         )
 
     def _on_parent(self, network: Network, owner: str) -> None:
@@ -104,9 +98,12 @@ class Live:
         return firewall.Segment(
             bridge=self.bridge.name,
             subnets=tuple(str(item.subnet) for item in pools),
-            masquerade=self.masquerade,
+            masquerade=self.options.masquerade,
+            sources=self.options.sources,
             internal=self.internal,
             icc=self.bridge.icc,
+            open=tuple(v for v, mode in self.options.modes.items() if mode == "nat-unprotected"),
+            trusted=self.options.trusted,
         )
 
     def ensure(self) -> None:
@@ -181,7 +178,7 @@ class Live:
 
 def bridge_name(network: Network) -> str:
     """The name of the link: 15 characters at most (IFNAMSIZ)."""
-    return network.options.get(BRIDGE_NAME) or f"br-{network.id[:12]}"
+    return network.options.get(bridge_options.NAME) or f"br-{network.id[:12]}"
 
 
 def pool(network: Network, version: int) -> IPAMConfig | None:
@@ -190,16 +187,6 @@ def pool(network: Network, version: int) -> IPAMConfig | None:
         if item.subnet and ipaddress.ip_network(item.subnet).version == version:
             return item
     return None
-
-
-def truth(options: Mapping[str, str], name: str) -> bool:
-    """A driver option that is true unless it says otherwise. Raises InvalidParameter."""
-    value = options.get(name, "true").lower()
-    if value in ("1", "t", "true"):
-        return True
-    if value in ("0", "f", "false"):
-        return False
-    raise InvalidParameter(f'invalid value "{options[name]}" for option {name}')
 
 
 def _addresses(config: IPAMConfig | None) -> Addresses | None:
