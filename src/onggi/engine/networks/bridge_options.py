@@ -38,6 +38,7 @@ SOURCES = {4: "com.docker.network.host_ipv4", 6: "com.docker.network.host_ipv6"}
 PREFIX = "com.docker.network.container_iface_prefix"
 MTU = "com.docker.network.driver.mtu"
 DEFAULT_MTU = 1500
+_MODES = ("nat", "nat-unprotected", "isolated")
 _LINK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}\Z")  # IFNAMSIZ
 _PREFIX = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,11}\Z")  # room for a number of three digits
 
@@ -61,20 +62,17 @@ class BridgeOptions(msgspec.Struct, frozen=True, kw_only=True):
         return self.modes.get(version) != "isolated" and not (version == 4 and self.inhibit4)
 
 
-def read(options: Mapping[str, str], *, internal: bool) -> BridgeOptions:
+def check(options: Mapping[str, str], *, internal: bool) -> None:
     """Raises InvalidParameter, by the option's name."""
-    found = BridgeOptions(
-        name=options.get(NAME, ""),
-        icc=truth(options, ICC),
-        masquerade=truth(options, MASQUERADE),
-        host_address=_address(options, HOST_ADDRESS, 0),
-        inhibit4=truth(options, INHIBIT, otherwise="false"),
-        modes={v: _mode(options, name, internal) for v, name in MODES.items() if options.get(name)},
-        sources={v: _address(options, name, v) for v, name in SOURCES.items() if options.get(name)},
-        trusted=tuple(name for name in options.get(TRUSTED, "").split(":") if name),
-        prefix=options.get(PREFIX) or "eth",
-        mtu=mtu(options),
-    )
+    for name in (ICC, MASQUERADE, INHIBIT):
+        truth(options, name)
+    for name, version in ((HOST_ADDRESS, 0), (SOURCES[4], 4), (SOURCES[6], 6)):
+        if options.get(name):
+            _check_address(options[name], name, version)
+    for name in MODES.values():
+        if options.get(name):
+            _check_mode(options[name], name, internal)
+    found = read(options)
     if found.name and not _LINK_NAME.match(found.name):
         raise InvalidParameter(f"invalid bridge name: {found.name}")
     if not _PREFIX.match(found.prefix):
@@ -82,7 +80,22 @@ def read(options: Mapping[str, str], *, internal: bool) -> BridgeOptions:
     for name in found.trusted:
         if not _LINK_NAME.match(name):
             raise InvalidParameter(f"invalid value {name!r} for option {TRUSTED}: it is no link's name")
-    return found
+
+
+def read(options: Mapping[str, str]) -> BridgeOptions:
+    """Of options that were checked. A gateway mode that is not known is nat: a former engine took any."""
+    return BridgeOptions(
+        name=options.get(NAME, ""),
+        icc=truth(options, ICC),
+        masquerade=truth(options, MASQUERADE),
+        host_address=options.get(HOST_ADDRESS, ""),
+        inhibit4=truth(options, INHIBIT, otherwise="false"),
+        modes={v: options[name] for v, name in MODES.items() if options.get(name) in _MODES},
+        sources={v: options[name] for v, name in SOURCES.items() if options.get(name)},
+        trusted=tuple(name for name in options.get(TRUSTED, "").split(":") if name),
+        prefix=options.get(PREFIX) or "eth",
+        mtu=mtu(options),
+    )
 
 
 def mtu(options: Mapping[str, str]) -> int:
@@ -104,29 +117,23 @@ def truth(options: Mapping[str, str], name: str, *, otherwise: str = "true") -> 
     raise InvalidParameter(f'invalid value "{options[name]}" for option {name}')
 
 
-def _mode(options: Mapping[str, str], name: str, internal: bool) -> str:
-    mode = options[name]
+def _check_mode(mode: str, name: str, internal: bool) -> None:
     if mode == "routed":
         raise InvalidParameter(
             f"gateway mode routed ({name}) is not known to this engine, which publishes ports by NAT alone: "
             'take "nat", or "nat-unprotected" for ports that are reached without being published'
         )
-    if mode not in ("nat", "nat-unprotected", "isolated"):
+    if mode not in _MODES:
         raise InvalidParameter(f"unknown gateway mode {mode}")
     if mode == "isolated" and not internal:
         raise InvalidParameter("gateway mode 'isolated' can only be used for an internal network")
-    return mode
 
 
-def _address(options: Mapping[str, str], name: str, version: int) -> str:
-    """An address of a family, 0 for any; empty where it is not given."""
-    text = options.get(name, "")
-    if not text:
-        return ""
+def _check_address(text: str, name: str, version: int) -> None:
+    """An address of a family, 0 for any."""
     try:
-        found = ipaddress.ip_address(text)
+        right = version in (0, ipaddress.ip_address(text).version)
     except ValueError:
-        found = None
-    if found is None or (version and found.version != version):
+        right = False
+    if not right:
         raise InvalidParameter(f"invalid network config:\ninvalid {name} {text}: invalid address")
-    return text

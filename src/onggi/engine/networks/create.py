@@ -151,7 +151,7 @@ def _options(request: NetworkCreateRequest, driver: str) -> None:
     if driver in ("macvlan", "ipvlan"):
         parents.check(driver, options.get(lives.PARENT, ""))
     bandwidth.check(driver, request.name, options)
-    bridge_options.read(options, internal=request.internal)
+    bridge_options.check(options, internal=request.internal)
 
 
 def _refuse_parent(others: list[Network], request: NetworkCreateRequest) -> None:

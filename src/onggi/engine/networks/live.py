@@ -45,7 +45,7 @@ class Live:
             for version, found in ((4, four), (6, six))
         }
         self.mtu = bridge_options.mtu(network.options)
-        self.options = bridge_options.read(network.options, internal=network.internal)
+        self.options = bridge_options.read(network.options)
         self.bridge: bridge.Bridge | None = None
         self.macvlan: macvlan.Macvlan | None = None
         self.ipvlan: ipvlan.Ipvlan | None = None
