@@ -336,6 +336,13 @@ def test_exec(pair: Pair) -> None:
     code, why = pair.fails("exec", cid, "nosuchprogram")
     assert code in (126, 127)
     assert "executable file not found" in why
+    code, why = pair.fails("exec", "-u", "nobody-here", cid, "id")
+    assert code == 126
+    assert "unable to find user nobody-here: no matching entries in passwd file" in why
+    code, why = pair.fails("exec", "-w", "/nowhere", cid, "pwd")
+    assert code in (126, 127)
+    assert 'chdir to cwd ("/nowhere") set in config.json failed: no such file or directory' in why
+    assert pair.status("exec", cid, "test", "-e", "/nowhere") == 1
     pair("exec", "-d", cid, "touch", "/tmp/detached")
     pair.until("detached", "exec", cid, "ls", "/tmp")
     pair("stop", "-t", "0", cid)

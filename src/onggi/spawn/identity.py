@@ -133,12 +133,14 @@ def home(child: Child, uid: int) -> None:
             return
 
 
-def cwd(_: Child, path: str) -> None:
+def cwd(_: Child, path: str, make: bool) -> None:
     """Enter the working directory; it must be inside the root (CVE-2024-21626)."""
     root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fd = files.openat2(root_fd, path, os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
+        if not make:
+            raise
         fd = inside.make_directory(root_fd, path)
     os.close(root_fd)
     os.fchdir(fd)

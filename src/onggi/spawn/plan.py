@@ -80,7 +80,7 @@ Steps of the child after it (spawn/identity.py)
     scheduler policy nice priority flags runtime deadline period · io-priority class priority · personality n
     label lsm text                     AppArmor or SELinux label of the next execve
     home uid                           HOME by /etc/passwd inside, for an environment without one
-    cwd path                           entered inside the root; made where missing
+    cwd path make                      entered inside the root; with `make` made where missing
     bounding mask                      drops the rest
     user uid gid groups                the permitted set is kept until the next step
     capabilities effective permitted inheritable ambient

@@ -36,7 +36,7 @@ def guarded(child):
     run(child)
 steps.run = guarded
 made = plan.new("x")
-made["child"] = [("protect",), ("hostname", "x"), ("cwd", "/"), ("bounding", 0), ("user", 0, 0, ()),
+made["child"] = [("protect",), ("hostname", "x"), ("cwd", "/", True), ("bounding", 0), ("user", 0, 0, ()),
                  ("capabilities", 0, 0, 0, 0), ("umask", 18), ("no-new-privs",), ("find", "true"),
                  ("exec", ("true",), ("PATH=/bin:/usr/bin",))]
 made["clone"] = 0x04000000 | 0x10000000

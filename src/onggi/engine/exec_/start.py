@@ -14,7 +14,7 @@ from onggi.engine.attach_options import detach_keys
 from onggi.engine.exec_.plans import compile_exec
 from onggi.engine.shims import AttachOptions, ShimGone, Stdio
 from onggi.engine.status import Status
-from onggi.errors import Conflict, OnggiError
+from onggi.errors import Conflict, OnggiError, System
 from onggi.spawn.plan import StepFailed
 from onggi.wire.containers import ExecStartRequest
 
@@ -63,25 +63,42 @@ async def start(
         raise Conflict(f"container {container.id} is not running")
     instance.started = True
     instance.shim = shim
+    if request.detach:
+        plan = await _plan(engine, instance)
+        await _run(engine, instance, shim, plan, _stdio(instance, request), None)
+        return
     try:
-        plan = await engine.offload(compile_exec, engine, container.record, instance.request)
-        failpoints.hit("exec.compiled")
-        engine.events.exec_("exec_start", container.record, instance.id, instance.request.cmd)
-        taken = None if request.detach else await hijack()
+        taken = await hijack()
     except BaseException:
         instance.failed(126)
         raise
-    stdio = _stdio(instance, request)
-    if taken is None:
-        await _run(engine, instance, shim, plan, stdio, None)
-        return
     with taken.sock:
         try:
-            await _run(engine, instance, shim, plan, stdio, taken)
+            plan = await _plan(engine, instance)
+            await _run(engine, instance, shim, plan, _stdio(instance, request), taken)
         except OnggiError as error:
             # The head has gone out: the reason goes where the output would, as dockerd's does.
             with contextlib.suppress(ConnectionError):  # the client has gone
                 taken.sock.send(_framed(error.message, tty=instance.request.tty))
+
+
+async def _plan(engine: Engine, instance: Exec) -> dict[str, object]:
+    """Raises InvalidParameter (an unknown user), Conflict (the container has ended meanwhile)."""
+    record = instance.container.record
+    try:
+        plan = await engine.offload(compile_exec, engine, record, instance.request)
+    except (FileNotFoundError, ProcessLookupError):  # its /proc/PID: proc(5)
+        instance.failed(128)
+        raise Conflict(f"container {record.id} is not running") from None
+    except OSError as error:
+        instance.failed(126)
+        raise System(f"container {record.id}: {error}") from error
+    except BaseException:
+        instance.failed(126)
+        raise
+    failpoints.hit("exec.compiled")
+    engine.events.exec_("exec_start", record, instance.id, instance.request.cmd)
+    return plan
 
 
 def _framed(message: str, *, tty: bool) -> bytes:

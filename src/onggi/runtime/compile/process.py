@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onggi.kernel import ids
-from onggi.kernel.namespaces import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
+from onggi.kernel.namespaces import CLONE_NEWNS, CLONE_NEWUSER
 from onggi.kernel.processes import RLIMITS
 from onggi.runtime import capabilities, cgroups, seccomp
 from onggi.runtime.compile.document import field, objects, strings, wrong
@@ -58,7 +58,7 @@ def process(
     if new_keyring:
         child.append(("keyring", f"_ses.{container_id}"))
     child += [("open-root",), *labels(document), *console(document, bind=False), ("close-host",)]
-    child += settings(document) + identity(document, linux, waiting=[], joined_pid=flags & CLONE_NEWPID)
+    child += settings(document) + identity(document, linux)
     plan["child"] = child
     return plan
 
@@ -151,9 +151,10 @@ def _io_priority(document: dict[str, Any]) -> list[Step]:
 
 
 def identity(
-    document: dict[str, Any], linux: dict[str, Any], *, waiting: list[Step], joined_pid: int = 0
+    document: dict[str, Any], linux: dict[str, Any], *, waiting: list[Step] | None = None
 ) -> list[Step]:
-    """From the working directory to execve; `waiting` are the steps between created and started.
+    """From the working directory to execve; `waiting` are the steps between created and started of a
+    container's first process, None of any other. The first one's directory is made, as runc does.
 
     Without no_new_privs a filter needs CAP_SYS_ADMIN, so it is loaded before capabilities are given up; with
     it, last of all, so that it sees nothing but execve.
@@ -165,7 +166,7 @@ def identity(
     if not directory.startswith("/"):
         raise wrong("process.cwd", directory, "is not an absolute path")
     no_new_privs = field(document, "noNewPrivileges", bool, False, "process")
-    early: list[Step] = [("cwd", directory)]
+    early: list[Step] = [("cwd", directory, waiting is not None)]
     if not any(item.startswith("HOME=") for item in env):
         early.insert(0, ("home", _uid(document)))
     late: list[Step] = []
@@ -181,7 +182,7 @@ def identity(
     looked_up = args[0]
     if args[0] == TARGET and len(args) > 2 and args[1] == "--":
         looked_up = args[2]  # the reaper is given the program's path (spawn/init.py)
-    return [*steps, ("find", looked_up), *waiting, *late, ("exec", tuple(args), tuple(env))]
+    return [*steps, ("find", looked_up), *(waiting or []), *late, ("exec", tuple(args), tuple(env))]
 
 
 def _credentials(document: dict[str, Any]) -> list[Step]:
