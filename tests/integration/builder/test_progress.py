@@ -157,6 +157,17 @@ def test_which_display(engine: engines.Engine, tmp_path: Path) -> None:
         assert "32" in screen.grid.colors and "34" not in screen.grid.colors
 
 
+@pytest.mark.parametrize("client", ["onggi", "docker"])
+def test_a_quiet_build_that_fails_says_why(engine: engines.Engine, tmp_path: Path, client: str) -> None:
+    written(tmp_path, "FROM busybox:test\nRUN echo the reason; exit 9\n")
+    done = engine.run(client, "build", "-q", "--no-cache", str(tmp_path), check=False)
+    assert done.returncode == 9 and done.stdout == ""
+    assert "the reason\n" in done.stderr
+    written(tmp_path, "FROM busybox:test\nRUN echo no reason\n")
+    done = engine.run(client, "build", "-q", "--no-cache", str(tmp_path))
+    assert re.fullmatch("sha256:[0-9a-f]{64}\n", done.stdout) and "no reason" not in done.stderr
+
+
 def test_the_same_words_as_buildx(engine: engines.Engine, tmp_path: Path) -> None:
     """The end of a failed build, after the steps: what a client of BuildKit's prints of the same build."""
     buildx.need()

@@ -7,11 +7,13 @@ r"""A build's events as the classic door tells them: one JSON object for each li
     {"aux": {"ID": "sha256:..."}}                    at the end
 
 The words are dockerd's, which clients match on. Steps run at the same time, and are told one after the other:
-what a later one writes meanwhile waits here, up to a bound.
+what a later one writes meanwhile waits here, up to a bound. A quiet build says nothing but the image, or, as
+dockerd, all of it when it fails: the newest 2 MiB.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -41,6 +43,8 @@ class Teller(Lines):
         self._steps: list[Step] = []
         self._job: Job | None = None
         self._plan: Plan | None = None
+        self._untold: deque[str] = deque()  # of a quiet build
+        self._untold_size = 0
         self._at = 0  # the step that is told now
         self._begun = False
         self._running = False
@@ -48,9 +52,16 @@ class Teller(Lines):
     def stream(self, text: str) -> None:
         if not self._quiet:
             self.line({"stream": text})
+            return
+        self._untold.append(text)
+        self._untold_size += len(text)
+        while self._untold_size > WAITING_MAX and len(self._untold) > 1:
+            self._untold_size -= len(self._untold.popleft())
 
     def fail(self, failed: Failed) -> None:
-        """The last line."""
+        """The last line, after what a quiet build has not told."""
+        while self._untold:
+            self.line({"stream": self._untold.popleft()})
         message = failed.message
         if failed.process:
             message = f"The command '{failed.process}' returned a non-zero code: {failed.exit_code}"

@@ -66,7 +66,7 @@ class Built:
 
 
 class Quiet:
-    """Nothing but what goes wrong."""
+    """Nothing but what goes wrong, with the last words of the step that fails."""
 
     def __init__(self) -> None:
         self.steps = Steps()
@@ -78,10 +78,11 @@ class Quiet:
         """No progress is wanted."""
 
     def status(self, status: dict[str, Any]) -> None:
-        """No progress is wanted, and no step's last words either."""
+        for _ in self.steps.apply(status):
+            pass  # remembered, and not shown
 
     def text(self, text: str) -> None:
-        """No words are wanted."""
+        _err(text)  # of a classic builder: why it fails
 
     def end(self, *, failed: bool) -> None:
         """Nothing was shown."""
@@ -94,6 +95,9 @@ class RawJson(Quiet):
         from onggi import jsontext
 
         os.write(2, (jsontext.dumps(status) + "\n").encode("utf-8", "surrogateescape"))
+
+    def text(self, text: str) -> None:
+        """Words are no JSON."""
 
 
 def _display(kind: str) -> Display:
