@@ -5,12 +5,9 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests import engines, wires
 from tests.engines import BUSYBOX, Engine
 from tests.published import serve
 from tests.wires import CLIENT, HOST, Wire, inside, within
@@ -18,19 +15,6 @@ from tests.wires import CLIENT, HOST, Wire, inside, within
 pytestmark = pytest.mark.root
 OPTION = "com.docker.network."
 SUBNET, ADDRESS = "10.213.5.0/24", "10.213.5.9"
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    found = Wire()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def engine(wire: Wire, tmp_path: Path) -> Iterator[Engine]:
-    with engines.running(wires.engine_on(wire, tmp_path)) as found:
-        yield found
 
 
 def create(engine: Engine, name: str, *words: str, **options: str) -> None:
