@@ -21,6 +21,10 @@ from pathlib import Path
 
 from tests import engines
 
+CLIENTS = os.path.dirname(
+    shutil.which("docker") or "/usr/bin/docker"
+)  # of the version that root's tests have
+
 
 @dataclass
 class User:
@@ -40,7 +44,7 @@ class User:
             "USER": self.name,
             "LOGNAME": self.name,
             "XDG_RUNTIME_DIR": str(self.runtime_dir),
-            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "PATH": f"{CLIENTS}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
         }
 
     def command(self, *words: str) -> list[str]:

@@ -92,16 +92,23 @@ def decode_pair(text: str) -> tuple[str, str]:
 
 
 def from_header(text: str) -> Credentials:
-    """X-Registry-Auth: base64url of an AuthConfig; empty is nobody. Raises InvalidParameter."""
-    if not text:
-        return Credentials()
+    """X-Registry-Auth: base64url of an AuthConfig. What cannot be read is nobody, as with dockerd: clients
+    send words of their own where they have no credentials (aiodocker: "FOO").
+    """
     try:
         raw = base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
-        return msgspec.json.decode(raw or b"{}", type=AuthConfig).credentials()
-    except (binascii.Error, ValueError, msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidParameter(
-            "invalid X-Registry-Auth header: it is not base64url of an AuthConfig"
-        ) from None
+        return read(raw or b"{}").credentials()
+    except (ValueError, InvalidParameter):
+        return Credentials()
+
+
+def read(data: bytes) -> AuthConfig:
+    """An AuthConfig as Go reads it: keys in any case, null is nothing. Raises InvalidParameter."""
+    try:
+        given = msgspec.json.decode(data, type=dict[str, object])
+        return msgspec.convert({k.lower(): v for k, v in given.items() if v is not None}, AuthConfig)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidParameter(f"invalid auth configuration: {error}") from None
 
 
 class Challenge(msgspec.Struct, frozen=True):

@@ -86,7 +86,8 @@ def test_a_user_at_a_terminal(under: Under) -> None:
     master, slave = os.openpty()
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 87, 0, 0))
     # the size comes after the start
-    script = "while [ \"$(stty size)\" = '0 0' ]; do sleep 0.1; done; read w; stty size; echo $w; exit 9"
+    script = "until stty size 2>/dev/null | grep -q '^[1-9]'; do sleep 0.1; done; "
+    script += "read w; stty size; echo $w; exit 9"
     client = subprocess.Popen(
         [program, "run", "-it", "--rm", *under.options(), IMAGE, "sh", "-c", script],
         stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "DOCKER_HOST": under.engine.host},

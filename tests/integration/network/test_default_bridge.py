@@ -12,8 +12,8 @@ import pytest
 
 from tests import engines
 from tests.engines import BUSYBOX, Engine
-from tests.integration.network.test_beside_firewalls import CLIENT, HOST, Wire, serve
-from tests.wires import within
+from tests.published import serve
+from tests.wires import CLIENT, HOST, Wire, within
 
 pytestmark = pytest.mark.root
 
@@ -103,7 +103,7 @@ def test_ipv6_of_the_default_bridge(engine: Engine) -> None:
 
 def test_masquerade_neighbours_and_the_publishing_address(engine: Engine, wire: Wire) -> None:
     started(engine, "--ip-masq=false", "--icc=false", "--ip", HOST)
-    serve(engine, 8080)
+    serve(engine, "-p", "8080:80")
     address = engine.api("GET", "/containers/web/json")["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
     assert engine.docker("port", "web").strip() == f"80/tcp -> {HOST}:8080"
     within(5, lambda: wire.fetch(HOST, 8080) == "hello")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from onggi.errors import OnggiError
@@ -102,6 +104,41 @@ def test_a_password_asks_for_tokens_by_get(
     assert client(engine, tmp_path, "onggi", "push", name)[0] == 0
     assert tokens.asked and {method for method, _, _, _ in tokens.asked} == {"GET"}
     assert all("offline_token" not in path for _, path, _, _ in tokens.asked)
+
+
+def test_docker_py_logs_in_and_says_null_where_it_has_nothing(engine: Engine, registry: Registry) -> None:
+    name = f"{registry.host}/py/private"
+    python = docker.DockerClient(base_url=engine.host)
+    try:
+        assert python.login("ann", SECRET, registry=registry.host)["Status"] == "Login Succeeded"
+        with pytest.raises(docker.errors.APIError, match=r"unauthorized|401"):
+            python.login("ann", "wrong", registry=registry.host, reauth=True)
+        python.images.get(BUSYBOX).tag(name, "1")
+        given = {"username": "ann", "password": SECRET, "email": None}
+        told = python.images.push(name, "1", auth_config=given, stream=True, decode=True)
+        assert not [line for line in told if "error" in line]
+        assert f"{name}:1" in python.images.pull(name, "1", auth_config=given).tags
+    finally:
+        python.close()
+
+
+@pytest.mark.parametrize("header", ["FOO", "%%%", "W10=", "eyJ1c2VybmFtZSI6MX0="])
+def test_words_that_are_no_credentials_are_nobodys(engine: Engine, tmp_path: Path, header: str) -> None:
+    """aiodocker sends FOO where it has none; dockerd reads what it cannot read as nothing."""
+    with (
+        registries.registry(tmp_path) as free,
+        contextlib.closing(engines.UnixHTTP(engine.socket, 60)) as connection,
+    ):
+        name = f"{free.host}/foo/bar"
+        engine.onggi("tag", BUSYBOX, f"{name}:1")
+        for method, path in (
+            ("POST", f"/images/{name}/push?tag=1"),
+            ("POST", f"/images/create?fromImage={name}&tag=1"),
+            ("GET", f"/distribution/{name}:1/json"),
+        ):
+            connection.request(method, path, headers={"X-Registry-Auth": header})
+            answer = connection.getresponse()
+            assert answer.status == 200 and b'"error"' not in answer.read(), path
 
 
 def test_a_token_server_that_is_busy_is_asked_again(

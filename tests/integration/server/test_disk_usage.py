@@ -110,7 +110,7 @@ def test_summaries_add_up(engine: Engine) -> None:
     assert all(0 <= part["Reclaimable"] <= part["TotalSize"] for part in found.values())
     assert found["ImageUsage"]["Reclaimable"] == 0  # each has a container
     assert found["BuildCacheUsage"]["TotalSize"] > 6 << 20  # two layers and a cache mount of no image
-    assert found["VolumeUsage"]["TotalSize"] > 3 << 20
+    assert found["VolumeUsage"]["TotalSize"] >= 3 << 20
     assert found["ContainerUsage"]["TotalSize"] > 9 << 20
 
 
@@ -192,7 +192,7 @@ def test_sizes_of_single_objects(engine: Engine) -> None:
     assert 9 << 20 < containers["/writer"]["SizeRw"] < 32 << 20  # layer, overlay, image mount, log
     assert containers["/ended"]["SizeRw"] < 1 << 20  # holes are no blocks
     volumes = {one["Name"]: one["UsageData"] for one in found["Volumes"]}
-    assert volumes["data"]["Size"] > 3 << 20 and volumes["data"]["RefCount"] == 1
+    assert volumes["data"]["Size"] >= 3 << 20 and volumes["data"]["RefCount"] == 1
     assert "mounted" not in volumes  # it has options: what it names is not on this disk, as in Docker
     images = {tags[0]: one for one in found["Images"] if (tags := one["RepoTags"])}
     busybox, layered = images[engines.BUSYBOX], images["layered:latest"]

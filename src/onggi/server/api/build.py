@@ -260,9 +260,9 @@ def _credentials(header: str) -> dict[str, Credentials]:
         return {}
     return {
         registry: Credentials(
-            username=str(item.get("username", "")),
-            password=str(item.get("password", "")),
-            identity_token=str(item.get("identitytoken", "")),
+            username=str(item.get("username") or ""),
+            password=str(item.get("password") or ""),
+            identity_token=str(item.get("identitytoken") or ""),
         )
         for registry, item in found.items()
     }

@@ -20,12 +20,9 @@ from onggi.wire.manifests import ManifestListPush
 
 async def auth(request: Request) -> Response:
     """`Status` and, from token servers that give one, `IdentityToken`."""
-    from onggi.registry.credentials import AuthConfig
+    from onggi.registry.credentials import read
 
-    try:
-        given = msgspec.json.decode(await request.document() or b"{}", type=AuthConfig)
-    except msgspec.DecodeError as error:
-        raise InvalidParameter(f"invalid auth configuration: {type(error).__name__}") from None
+    given = read(await request.document() or b"{}")
     token = await auth_.auth(request.engine, given.credentials())
     answer = {"Status": "Login Succeeded", "IdentityToken": token}
     return Response(body=msgspec.json.encode(answer))
