@@ -87,7 +87,7 @@ def parse_json(text: str) -> Platform:
         facts = msgspec.json.decode(text, type=dict[str, object])
     except msgspec.DecodeError as error:
         raise InvalidParameter(f"failed to parse platform: {error}") from None
-    named = {key.lower(): str(value) for key, value in facts.items()}
+    named = {key.lower(): str(value) for key, value in facts.items() if value is not None}
     if not named.get("os") or not named.get("architecture"):
         raise InvalidParameter(f"both OS and Architecture must be provided: {text}")
     return normal(named["os"], named["architecture"], named.get("variant", ""))

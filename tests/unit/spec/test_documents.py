@@ -44,6 +44,7 @@ def test_platforms_refused(text: str) -> None:
 
 def test_platform_as_json() -> None:
     wanted = platform.parse_json('{"os":"linux","architecture":"arm64","variant":"v8"}')
+    assert platform.parse_json('{"OS":"linux","architecture":"amd64","variant":null}').variant == ""
     assert str(wanted) == "linux/arm64"
     with pytest.raises(InvalidParameter):
         platform.parse_json("linux/arm64")
